@@ -64,7 +64,7 @@ class ReplicaFailure:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Replica:
-    """One observed copy of a revision. `revision` is the revision's id (`r3-9f1c2ab4`), `api` the API's resource name."""
+    """One observed copy of a revision. `revision` is an id (`r3-9f1c2ab4`), `api` a resource name."""
 
     id: str
     api: str

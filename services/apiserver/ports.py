@@ -52,7 +52,9 @@ class StorePort(Protocol):
 
     async def create_api(self, api: model.Api, revision: model.Revision) -> model.Api: ...
 
-    async def update_api(self, api: model.Api, *, expected_version: int, revision: model.Revision | None = None) -> model.Api:
+    async def update_api(
+        self, api: model.Api, *, expected_version: int, revision: model.Revision | None = None
+    ) -> model.Api:
         """Writes `api` where the stored version equals `expected_version`, raises it by one, adds `revision`."""
         ...
 

@@ -1,4 +1,4 @@
-"""A user's wish for one API, with every default filled in. Mirrors `cortex/apiserver/v1/spec.proto`; no protobuf here."""
+"""A user's wish for one API, every default filled in. Mirrors `cortex/apiserver/v1/spec.proto`; no protobuf here."""
 
 import dataclasses
 import enum
