@@ -26,6 +26,7 @@ class DecisionTerm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_TERM_UPSCALE_STABILIZATION: _ClassVar[DecisionTerm]
     DECISION_TERM_NO_DATA: _ClassVar[DecisionTerm]
     DECISION_TERM_ACTIVATION: _ClassVar[DecisionTerm]
+    DECISION_TERM_NOT_READY: _ClassVar[DecisionTerm]
 DECISION_TERM_UNSPECIFIED: DecisionTerm
 DECISION_TERM_LOAD: DecisionTerm
 DECISION_TERM_TOLERANCE: DecisionTerm
@@ -37,6 +38,7 @@ DECISION_TERM_DOWNSCALE_STABILIZATION: DecisionTerm
 DECISION_TERM_UPSCALE_STABILIZATION: DecisionTerm
 DECISION_TERM_NO_DATA: DecisionTerm
 DECISION_TERM_ACTIVATION: DecisionTerm
+DECISION_TERM_NOT_READY: DecisionTerm
 
 class GetDecisionRequest(_message.Message):
     __slots__ = ("name",)
