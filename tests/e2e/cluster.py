@@ -148,3 +148,11 @@ def wait_for(condition: Callable[[], Any], what: str, timeout: float = 30.0) -> 
                 return result
         time.sleep(0.05)
     raise AssertionError(f"waited {timeout} s in vain for {what}")
+
+
+def dead(pid: int) -> bool:
+    """Whether the process is gone, or only waits to be reaped."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
