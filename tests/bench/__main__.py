@@ -1,7 +1,7 @@
 """`make bench`: Cortex beside the raw ceilings and two peers, in one run; prints ratios.
 
 The peers, their applications and the load generator are those of the shared serving benchmark. It is looked for in
-BENCH_SERVING (default ../shared/bench/serving) and keeps its environments in BENCH_HOME (default ~/.cache/cortex-bench).
+BENCH_SERVING (default ../shared/bench/serving); its environments go to BENCH_HOME (default ~/.cache/cortex-bench).
 Needs wrk, nginx and gcc (Debian: wrk nginx-light gcc gettext-base).
 """
 
@@ -43,7 +43,7 @@ def main() -> int:
     environ = {**os.environ, "BENCH_HOME": str(home), "BENCH_PY": sys.executable}
     if not (home / "state/hello").exists():
         print(f"preparing the peers under {home} (once)", flush=True)
-        subprocess.run([serving / "setup.sh", *VENVS], env=environ, check=True)
+        subprocess.run([str(serving / "setup.sh"), *VENVS], env=environ, check=True)
     worst = 0
     for workload in options.workloads.split(","):
         worst |= compare(serving, environ, workload, options)
@@ -54,7 +54,7 @@ def compare(serving: pathlib.Path, environ: dict[str, str], workload: str, optio
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as ours:
         ours.write(OURS.format(python=sys.executable, root=ROOT, workload=workload))
         ours.flush()
-        command = [serving / "run", "--peers", ",".join((*CEILINGS, *PEERS)), "--extra", ours.name]
+        command = [str(serving / "run"), "--peers", ",".join((*CEILINGS, *PEERS)), "--extra", ours.name]
         command += ["--workloads", workload, "--dur", str(options.seconds), "--repeats", str(options.repeats)]
         return subprocess.run([*command, *(["--check"] if options.check else [])], env=environ).returncode
 

@@ -51,12 +51,12 @@ def gateway(port: int, workload: str) -> None:
     try:
         cluster.up()
         cluster.deploy(project(workload, home), "--timeout", "300")
-        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+        signal.pause()
     finally:
         cluster.down()
         shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM} if sys.argv[1] == "gateway" else set())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     {"runtime": runtime, "gateway": gateway}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])
