@@ -47,7 +47,7 @@ class Ancestor:
         return steps, memory
 
     def _still_watched(self, memory: Memory, scaling: model.Scaling, now: float) -> Memory:
-        # Nothing was seen for a whole window: the average has no past left, so the watch begins again, as after a restart.
+        # Nothing was seen for a whole window: the average has no past left, so the watch begins again, as on restart.
         if now - memory.last > max(scaling.window, 10.0):
             return self.begin(now)
         return memory

@@ -21,10 +21,12 @@ class Load:
 
 
 class _Gateway:
-    __slots__ = ("heard", "last", "reports", "sums")
+    __slots__ = ("gone", "heard", "last", "node", "reports", "sums")
 
-    def __init__(self) -> None:
-        self.heard = 0.0
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self.gone = False
+        self.heard: float | None = None
         self.last: Mapping[str, int] = {}
         self.sums: dict[str, int] = {}
         self.reports = 0
@@ -32,10 +34,21 @@ class _Gateway:
 
 class Gateways:
     def __init__(self) -> None:
-        self._known: dict[str, _Gateway] = {}
+        self._known: dict[int, _Gateway] = {}
 
-    def report(self, gateway: str, in_flight: Mapping[str, int], now: float) -> None:
-        known = self._known.setdefault(gateway, _Gateway())
+    def arrived(self, stream: int, node: str) -> None:
+        """A gateway opened a stream. What the same one said on a stream that ended no longer counts."""
+        for old in [old for old, known in self._known.items() if known.gone and known.node == node]:
+            del self._known[old]
+        self._known[stream] = _Gateway(node)
+
+    def left(self, stream: int) -> None:
+        """A stream ended. Its last word counts until it is too old: the gateway itself may well be serving on."""
+        if stream in self._known:
+            self._known[stream].gone = True
+
+    def report(self, stream: int, in_flight: Mapping[str, int], now: float) -> None:
+        known = self._known[stream]
         known.heard, known.last = now, in_flight
         known.reports += 1
         for api, count in in_flight.items():
@@ -55,8 +68,12 @@ class Gateways:
             for api, count in known.last.items():
                 latest[api] = latest.get(api, 0) + count
             known.sums, known.reports = {}, 0
-        return Load(bool(self._known), fresh, mean, latest)
+        return Load(any(known.heard is not None for known in self._known.values()), fresh, mean, latest)
 
     def _forget(self, now: float) -> None:
-        for name in [name for name, known in self._known.items() if now - known.heard > SILENCE]:
-            del self._known[name]
+        for stream, known in list(self._known.items()):
+            if known.heard is not None and now - known.heard > SILENCE:
+                # One that speaks again on the same stream is met again.
+                known.heard, known.last, known.sums, known.reports = None, {}, {}, 0
+            if known.gone and known.heard is None:
+                del self._known[stream]

@@ -1,4 +1,4 @@
-"""The time average of a number over the last so many seconds. Time without a sample is left out, not counted as zero."""
+"""The time average of a number over the last so many seconds. Time without a sample is left out, not taken as zero."""
 
 import collections
 

@@ -1,0 +1,67 @@
+"""`python -m services.autoscaler`: the only place that builds clients."""
+
+import asyncio
+import os
+import random
+import sys
+
+from cortex.autoscaler.v1 import autoscaler_service_pb2_grpc as pb_grpc
+from services.autoscaler import (
+    activator,
+    ancestor,
+    apiserver,
+    catalog,
+    ext_authz,
+    gateways,
+    lrs,
+    scaler,
+    servicer,
+)
+from services.autoscaler import settings as options
+from services.chassis import channels, clock, server, settings, telemetry
+
+
+async def serve(chosen: options.Settings, tracing: telemetry.Telemetry) -> None:
+    time = clock.SystemClock()
+    known, load = catalog.Catalog(), gateways.Gateways()
+    channel = channels.connect(chosen.apiserver_address, tracing)
+    upstream = apiserver.ApiServer(channel=channel, known=known, time=time, rng=random.Random())
+    core = scaler.Scaler(
+        rule=ancestor.Ancestor(),
+        known=known,
+        load=load,
+        scales=upstream,
+        time=time,
+        interval=chosen.autoscaler_interval,
+    )
+    door = activator.Activator(known=known, wake=core.wake, time=time)
+    core.count_held(door)
+    serving = server.Server(chosen.listen, tracing)
+    serving.add(
+        pb_grpc.add_AutoscalerServiceServicer_to_server,
+        servicer.AutoscalerServicer(core, known),
+        "cortex.autoscaler.v1.AutoscalerService",
+    )
+    reports = lrs.LoadReports(known=load, time=time, interval=chosen.autoscaler_report_interval)
+    serving.add_generic([reports.handlers(), ext_authz.ExtAuthz(door).handlers()])
+    try:
+        await server.run(serving, [upstream.watch(), core.run()])
+    finally:
+        await channel.close()
+
+
+def main() -> int:
+    try:
+        chosen = settings.load(options.Settings, os.environ)
+    except settings.SettingsError as error:
+        print(f"autoscaler: {error}", file=sys.stderr)  # noqa: T201  # no log exists yet
+        return 2
+    telemetry.set_up_logs("autoscaler", chosen.log_level)
+    tracing = telemetry.set_up_tracing("cortex-autoscaler", chosen.listen, os.environ)
+    asyncio.run(serve(chosen, tracing))
+    tracing.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
