@@ -7,6 +7,7 @@ import json
 import pathlib
 import struct
 import zipfile
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,7 @@ async def test_garbage_grpc_is_refused(probe: Cluster) -> None:
     import grpc
 
     async with grpc.aio.insecure_channel(probe.data_address) as channel:
-        call = channel.unary_unary("/cortex.runtime.v1.PredictionService/Predict")
+        call: Any = channel.unary_unary("/cortex.runtime.v1.PredictionService/Predict")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(struct.pack(">I", 0xFFFFFFFF), metadata=(("cortex-api", "probe"),), timeout=10)
         assert caught.value.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.INVALID_ARGUMENT)

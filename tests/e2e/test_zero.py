@@ -13,10 +13,14 @@ ZERO = {"min_replicas: 1": "min_replicas: 0", "max_replicas: 5": "max_replicas: 
 
 
 async def post(address: str, path: str, body: bytes, content_type: str) -> http_client.Response:
+    return await post_with(address, path, body, {"content-type": content_type})
+
+
+async def post_with(address: str, path: str, body: bytes, headers: dict[str, str]) -> http_client.Response:
     host, _, port = address.rpartition(":")
     connection = http_client.Connection(*await asyncio.open_connection(host, int(port)))
     try:
-        head = http_client.head("POST", path, address, {"content-type": content_type}, len(body))
+        head = http_client.head("POST", path, address, headers, len(body))
         return await asyncio.wait_for(connection.request(head, body), 60)
     finally:
         connection.close()
