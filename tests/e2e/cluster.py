@@ -29,7 +29,7 @@ class Cluster:
         self.home = home
         self.data_address = f"127.0.0.1:{free_port()}"
         self.control_address = f"127.0.0.1:{free_port()}"
-        self._environ = {
+        self.environ = {
             **os.environ,
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "CORTEX_HOME": str(home / "home"),
@@ -43,7 +43,7 @@ class Cluster:
         done = subprocess.run(
             [str(BIN / "cortex"), *arguments],
             cwd=cwd,
-            env=self._environ,
+            env=self.environ,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -69,7 +69,7 @@ class Cluster:
     def launcher(self, *arguments: str) -> None:
         """The launcher's own verbs, which keep a service down for a fault test."""
         command = [sys.executable, "-m", "services.launcher", *arguments]
-        subprocess.run(command, env=self._environ, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, env=self.environ, check=True, capture_output=True, timeout=60)
 
     def project(self, name: str, **replacements: str) -> pathlib.Path:
         """A copy of a test project, with words of its files replaced."""
