@@ -1,0 +1,72 @@
+"""From a project folder to the messages of a deploy: the file read, the folder packed, `.env` merged."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from cortex.apiserver.v1 import api_pb2
+from cortex_client import names
+from cortex_client.project import bundle, dotenv, errors, loader
+from cortex_client.project.errors import Position, Problem
+from cortex_client.project.loader import LoadedApi
+
+DEFAULT_FILE = "cortex.yaml"
+_MOST_ENV_BYTES = 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is known before the first call. Close it (`with`): it holds the archive."""
+
+    apis: tuple[LoadedApi, ...]
+    folder: pathlib.Path
+    bundle: bundle.Bundle
+    env: Mapping[str, str]
+
+    def message(self, loaded: LoadedApi, namespace: str) -> api_pb2.Api:
+        """What is sent for one of the APIs."""
+        api = api_pb2.Api(name=names.api(namespace, loaded.name), spec=loaded.spec)
+        api.spec.bundle_digest = self.bundle.digest
+        for key, value in self.env.items():
+            if key not in loaded.spec.predictor.env:
+                api.spec.predictor.env[key] = value
+        return api
+
+    def __enter__(self) -> "Prepared":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bundle.archive.close()
+
+
+def prepare(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]], folder: pathlib.Path | None = None
+) -> Prepared:
+    """Raises ProjectInvalid or BundleInvalid."""
+    if isinstance(source, str | os.PathLike):
+        path = pathlib.Path(source)
+        path = path / DEFAULT_FILE if path.is_dir() else path
+        apis, home, exclude = loader.load(path).apis, path.parent, path
+    else:
+        documents = [source] if isinstance(source, Mapping) else list(source)
+        home, exclude = folder or pathlib.Path.cwd(), None
+        apis = loader.from_mappings(documents, home)
+    env = _env(home)
+    return Prepared(apis, home, bundle.build(home, exclude), env)
+
+
+def _env(folder: pathlib.Path) -> dict[str, str]:
+    path = folder / ".env"
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > _MOST_ENV_BYTES:
+        raise errors.ProjectInvalid(str(path), [Problem("", Position(), "is larger than 1 MiB")])
+    try:
+        return dotenv.parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError):
+        raise errors.ProjectInvalid(str(path), [Problem("", Position(), "cannot be read as UTF-8 text")]) from None

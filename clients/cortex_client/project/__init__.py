@@ -1,0 +1,1 @@
+"""What a user wrote: `cortex.yaml`, read with positions into the contract, and the project folder, as a bundle."""
