@@ -210,6 +210,16 @@ class Event:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """A request id that was answered: `digest` of its arguments, `name` of the resource it was answered with."""
+
+    request_id: str
+    digest: str
+    name: str
+    time: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Endpoint:
     """One replica as the gateway sees it."""
 

@@ -50,12 +50,22 @@ class StorePort(Protocol):
         """By name, names greater than `after`; `namespace` None means all."""
         ...
 
-    async def create_api(self, api: model.Api, revision: model.Revision) -> model.Api: ...
+    async def create_api(
+        self, api: model.Api, revision: model.Revision, *, answer: model.Answer | None = None
+    ) -> model.Api:
+        """Stores both, `api` as version 1, and `answer` with them."""
+        ...
 
     async def update_api(
-        self, api: model.Api, *, expected_version: int, revision: model.Revision | None = None
+        self,
+        api: model.Api,
+        *,
+        expected_version: int,
+        revision: model.Revision | None = None,
+        answer: model.Answer | None = None,
     ) -> model.Api:
-        """Writes `api` where the stored version equals `expected_version`, raises it by one, adds `revision`."""
+        """Writes `api` where the stored version equals `expected_version`, raises it by one; adds `revision` and
+        `answer`."""
         ...
 
     async def delete_api(self, name: str, uid: str) -> None:
@@ -87,13 +97,21 @@ class StorePort(Protocol):
         """Resource name a request id was answered with; raises `errors.RequestIdReused` when `digest` differs."""
         ...
 
-    async def remember(self, request_id: str, digest: str, name: str, now: float) -> None: ...
+    async def remember(self, answer: model.Answer) -> None:
+        """Keeps the answer of a request that wrote nothing; one that wrote hands it over with its write."""
+        ...
 
 
 class BlobPort(Protocol):
     """Content-addressed files: local disk now, S3 later. Keys are SHA-256 in hex."""
 
-    async def size(self, digest: str) -> int | None: ...
+    async def size(self, digest: str) -> int | None:
+        """Size of a finished blob, None when there is none."""
+        ...
+
+    async def created(self, digest: str) -> float:
+        """When a finished blob was finished. Raises `errors.NotFound`."""
+        ...
 
     async def committed(self, digest: str) -> int:
         """Bytes of a broken upload held safely."""
