@@ -38,7 +38,9 @@ class Ancestor:
     ) -> tuple[tuple[model.Step, ...], Memory]:
         assert seen.average_in_flight is not None
         memory = self._still_watched(memory, scaling, now)
-        raw = round(seen.average_in_flight / scaling.target_in_flight, 9)
+        # At zero replicas nothing can be in flight, and what was before says nothing; held requests are not our matter.
+        average = seen.average_in_flight if seen.current else 0.0
+        raw = round(average / scaling.target_in_flight, 9)
         steps = _recommend(raw, seen.current, scaling)
         recommendation = int(steps[-1].after)
         memory = _remember(memory, recommendation, scaling, now)

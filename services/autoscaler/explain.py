@@ -26,6 +26,8 @@ def detail(step: model.Step, decision: model.Decision) -> str:
 def _load(step: model.Step, decision: model.Decision) -> str:
     average = decision.seen.average_in_flight or 0.0
     target, window = decision.scaling.target_in_flight, decision.scaling.window
+    if decision.current == 0:
+        return "from zero only a held request asks for a replica"
     return (
         f"{average:.2f} requests in flight on average over {window:g} s, at {target:g} a replica, "
         f"are worth {step.before:.2f}, rounded up {_n(step.after)}"

@@ -40,7 +40,7 @@ def plan(
         steps = (model.Step(term, seen.current, seen.current, seen.held),)
     else:
         steps, remembered = rule.decide(memory.rule, seen, scaling, now)
-        steps = _stay_awake(steps, held_at, scaling, now)
+        steps = _stay_awake(steps, seen.current, held_at, scaling, now)
     steps = _bound(steps, scaling)
     decision = model.Decision(rule.name, int(steps[-1].after), _winner(steps), steps, seen, scaling)
     return decision, Memory(held_at, remembered)
@@ -52,9 +52,12 @@ def _activate(seen: model.Observation, scaling: model.Scaling) -> tuple[model.St
 
 
 def _stay_awake(
-    steps: tuple[model.Step, ...], held_at: float | None, scaling: model.Scaling, now: float
+    steps: tuple[model.Step, ...], current: int, held_at: float | None, scaling: model.Scaling, now: float
 ) -> tuple[model.Step, ...]:
     left = steps[-1].after
+    # Zero that somebody else ordered stays: this keeps replicas, it does not start them.
+    if current == 0:
+        return steps
     # As long as the ancestor waited after waking an API, and never less than the window its average needs to fill.
     grace = max(scaling.window, scaling.downscale_stabilization_period)
     if left >= 1 or held_at is None or now - held_at >= grace:
