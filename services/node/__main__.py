@@ -1,0 +1,98 @@
+"""Starts the node: settings, adapters, core, servicer. SIGTERM ends this process and no replica."""
+
+import asyncio
+import os
+import pathlib
+import random
+import time
+
+from cortex.node.v1 import node_service_pb2_grpc
+from services.chassis import channels, clock, server, telemetry
+from services.chassis import settings as loader
+from services.node import (
+    addresses,
+    adoption,
+    archive,
+    bundles,
+    convert,
+    environments,
+    garbage,
+    interpreters,
+    limits,
+    machine,
+    planner,
+    preparer,
+    process,
+    reconciler,
+    records,
+    servicer,
+    settings,
+    supervisor,
+    watch,
+)
+
+
+async def serve(chosen: settings.Settings) -> None:
+    folder = chosen.folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    node_id, rng = machine.identity(folder), random.Random()
+    tracing = telemetry.set_up_tracing("cortex-node", node_id, os.environ)
+    enforcement = limits.choose(
+        chosen.memory_enforcement,
+        chosen.cgroup,
+        node_id,
+        root=pathlib.Path("/sys/fs/cgroup"),
+        own=limits.own_cgroups(),
+    )
+    channel = channels.connect(chosen.apiserver_address, tracing)
+    files = bundles.Store(folder / "bundles", bundles.ApiserverBundles(channel), archive.Limits())
+    venvs = environments.Environments(folder / "envs", os.environ, timeout=chosen.build_timeout)
+    known = records.Records(folder / "replicas")
+    tools = reconciler.Tools(
+        preparer=preparer.Preparer(files, venvs),
+        processes=process.Processes(chosen, folders=known, enforcement=enforcement, environ=os.environ),
+        records=known,
+        addresses=addresses.Addresses(chosen.replica_first_port, chosen.replica_last_port, rng),
+        clock=clock.SystemClock(),
+        rng=rng,
+        policy=planner.Policy(),
+    )
+    hub = watch.Hub()
+    replicas = supervisor.Supervisor(tools, hub)
+    replicas.resume(adoption.adopt(known.load(), known.folder, adoption.running_replicas(folder / "replicas")))
+
+    def in_use() -> frozenset[str]:
+        held = replicas.records()
+        return frozenset([r.environment for r in held] + [r.wish.bundle.rpartition("/")[2] for r in held])
+
+    collector = garbage.Collector([folder / "envs", folder / "bundles"], in_use, most=chosen.cache_bytes, now=time.time)
+    description = convert.node(
+        node_id,
+        cpus=machine.cpus(),
+        memory_bytes=machine.memory_bytes(),
+        enforcement=limits.describe(enforcement),
+        versions=interpreters.versions(os.environ.get("PATH", "")),
+        started=time.time(),
+    )
+    doors = server.Server(chosen.listen, tracing)
+    doors.add(
+        node_service_pb2_grpc.add_NodeServiceServicer_to_server,
+        servicer.NodeServicer(description, replicas, hub),
+        "cortex.node.v1.NodeService",
+    )
+    try:
+        await server.run(doors, [collector.run()], grace=0.5)
+    finally:
+        await replicas.close()
+        await channel.close()
+        tracing.shutdown()
+
+
+def main() -> None:
+    chosen = loader.load(settings.Settings, os.environ)
+    telemetry.set_up_logs("node", chosen.log_level)
+    asyncio.run(serve(chosen))
+
+
+if __name__ == "__main__":
+    main()

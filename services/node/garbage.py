@@ -1,0 +1,105 @@
+"""Environments and bundles that nobody uses: kept while there is room, since the next deploy may want them again."""
+
+import asyncio
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from services.node import archive
+
+_log = structlog.get_logger("garbage")
+# Nothing younger is removed: it may belong to a replica whose preparation is under way.
+_YOUNG = 600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    path: pathlib.Path
+    bytes: int
+    used_time: float
+
+
+def choose(entries: Sequence[Entry], in_use: frozenset[str], most: int, now: float) -> list[Entry]:
+    """What to remove so that at most `most` bytes are left, longest unused first, nothing that is in use or young."""
+    total = sum(entry.bytes for entry in entries)
+    chosen = []
+    for entry in sorted(entries, key=lambda entry: entry.used_time):
+        if total <= most:
+            break
+        if entry.path.name not in in_use and now - entry.used_time > _YOUNG:
+            chosen.append(entry)
+            total -= entry.bytes
+    return chosen
+
+
+def leftovers(folder: pathlib.Path, now: float) -> list[pathlib.Path]:
+    """What broken work left behind: half-unpacked bundles and half-downloaded ones, a day old."""
+    found = [*folder.glob("*.new-*"), *folder.glob("*.part"), *folder.glob("*.zip")]
+    return [path for path in found if now - path.stat().st_mtime > 86_400]
+
+
+class Collector:
+    """Looks through `folders` every `interval` seconds and whenever `wake` is called."""
+
+    def __init__(
+        self,
+        folders: Sequence[pathlib.Path],
+        in_use: Callable[[], frozenset[str]],
+        *,
+        most: int,
+        now: Callable[[], float],
+        interval: float = 600.0,
+    ) -> None:
+        self._folders = folders
+        self._in_use = in_use
+        self._most = most
+        self._now = now
+        self._interval = interval
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            await asyncio.to_thread(self.collect)
+
+    def collect(self) -> None:
+        now = self._now()
+        entries = [entry for folder in self._folders for entry in _measure(folder)]
+        for entry in choose(entries, self._in_use(), self._most, now):
+            _log.info("removing", path=str(entry.path), bytes=entry.bytes)
+            archive.remove(entry.path)
+        for path in (path for folder in self._folders for path in leftovers(folder, now)):
+            _log.info("removing what broken work left", path=str(path))
+            archive.remove(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _measure(folder: pathlib.Path) -> list[Entry]:
+    found = []
+    for path in folder.iterdir():
+        if path.is_dir() and ".new-" not in path.name:
+            found.append(Entry(path, _size(path), path.stat().st_mtime))
+    return found
+
+
+def _size(folder: pathlib.Path) -> int:
+    """Bytes on disk that removing the folder frees: files with other hard links (uv's cache) are not counted whole."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                stat = os.lstat(os.path.join(path, name))  # noqa: PTH118  # a hot loop over many files
+            except FileNotFoundError:
+                continue
+            total += stat.st_blocks * 512 // stat.st_nlink
+    return total
