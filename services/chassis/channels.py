@@ -38,7 +38,7 @@ def _name(details: grpc.aio.ClientCallDetails) -> str:
     return method.strip("/")
 
 
-class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic only in the stubs
+class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
     def __init__(self, tracing: telemetry.Telemetry) -> None:
         self._tracing = tracing
 
@@ -52,7 +52,7 @@ class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-ar
             return call
 
 
-class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[type-arg]  # generic only in the stubs
+class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
     def __init__(self, tracing: telemetry.Telemetry) -> None:
         self._tracing = tracing
 

@@ -1,16 +1,16 @@
 """The tree of errors that cross a service boundary, and the one place that turns them into google.rpc.Status.
 
-    CortexError
-    ├── InvalidArgument     a value is wrong; `violations` say which field
-    ├── NotFound            no such resource
-    ├── AlreadyExists       the name, endpoint or request id is taken
-    ├── Aborted             somebody else changed the resource meanwhile
-    ├── FailedPrecondition  the system is not in the state the call needs
-    ├── ResourceExhausted   a limit is reached
-    ├── Unavailable         try again after `retry_after` seconds
-    ├── DeadlineExceeded    out of time
-    ├── Unimplemented       declared, not built yet
-    └── Internal            our bug
+CortexError
+├── InvalidArgument     a value is wrong; `violations` say which field
+├── NotFound            no such resource
+├── AlreadyExists       the name, endpoint or request id is taken
+├── Aborted             somebody else changed the resource meanwhile
+├── FailedPrecondition  the system is not in the state the call needs
+├── ResourceExhausted   a limit is reached
+├── Unavailable         try again after `retry_after` seconds
+├── DeadlineExceeded    out of time
+├── Unimplemented       declared, not built yet
+└── Internal            our bug
 """
 
 import dataclasses
@@ -107,26 +107,28 @@ class Internal(CortexError):
 def to_status(error: CortexError) -> status_pb2.Status:
     """The wire form: canonical code, text for people, ErrorInfo always, further details where they say more."""
     details = [
-        error_details_pb2.ErrorInfo(
-            reason=f"ERROR_REASON_{error.reason}", domain=DOMAIN, metadata=error.metadata
-        )
+        error_details_pb2.ErrorInfo(reason=f"ERROR_REASON_{error.reason}", domain=DOMAIN, metadata=error.metadata)
     ]
     status = status_pb2.Status(code=getattr(code_pb2, error.code.name), message=error.message)
     packed = [_pack(detail) for detail in details]
     if error.violations:
-        bad = error_details_pb2.BadRequest(
-            field_violations=[
-                error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-                for v in error.violations
-            ]
-        )
-        packed.append(_pack(bad))
+        packed.append(_pack(_violations(error)))
     if error.retry_after is not None:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(error.retry_after * 1e9))
         packed.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     status.details.extend(packed)
     return status
+
+
+def _violations(error: CortexError) -> object:
+    """A limit that is reached is a QuotaFailure, anything else a BadRequest."""
+    if isinstance(error, ResourceExhausted):
+        quota = error_details_pb2.QuotaFailure
+        return quota(violations=[quota.Violation(subject=v.field, description=v.description) for v in error.violations])
+    bad = error_details_pb2.BadRequest
+    fields = [bad.FieldViolation(field=v.field, description=v.description) for v in error.violations]
+    return bad(field_violations=fields)
 
 
 def _pack(message: object) -> any_pb2.Any:

@@ -1,4 +1,4 @@
-"""What happens around every RPC a service answers: a request id, a span, an access line, and errors as google.rpc.Status."""
+"""What surrounds every RPC a service answers: a request id, a span, an access line, errors as google.rpc.Status."""
 
 import asyncio
 import time
@@ -24,9 +24,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> Any:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or method.startswith(_QUIET):
@@ -110,7 +110,7 @@ class _Call:
         await self._context.abort_with_status(rpc_status.to_status(status))
 
 
-def _replace(handler: Any, behaviour: Any) -> grpc.RpcMethodHandler:
+def _replace(handler: Any, behaviour: Any) -> Any:
     makers: dict[tuple[bool, bool], Any] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -118,7 +118,7 @@ def _replace(handler: Any, behaviour: Any) -> grpc.RpcMethodHandler:
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     make = makers[(handler.request_streaming, handler.response_streaming)]
-    return make(  # type: ignore[no-any-return]
+    return make(
         behaviour,
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,

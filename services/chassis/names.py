@@ -14,7 +14,9 @@ def parse(pattern: str, name: str) -> Mapping[str, str]:
     found = dict(_variables(wanted, given)) if len(wanted) == len(given) else {}
     if len(found) != sum(part.startswith("{") for part in wanted) or format(pattern, **found) != name:
         raise errors.InvalidArgument(
-            f"{name!r} is not a resource name of the form {pattern!r}", reason="INVALID_NAME", metadata={"name": name[:200]}
+            f"{name[:200]!r} is not a resource name of the form {pattern!r}",
+            reason="INVALID_NAME",
+            metadata={"name": name[:200]},
         )
     return found
 

@@ -61,7 +61,7 @@ class Server:
 
 
 async def run(server: Server, tasks: Sequence[Coroutine[Any, Any, None]], *, grace: float = 5.0) -> None:
-    """Serves until SIGTERM or SIGINT, or until one of `tasks` ends: a dead task means a dead process, never a zombie."""
+    """Serves until SIGTERM or SIGINT, or until one of `tasks` ends: a dead task means a dead process."""
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

