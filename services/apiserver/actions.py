@@ -93,13 +93,5 @@ class RemoveApi:
         return f"remove the record of {self.api}"
 
 
-Action = (
-    UpdateRecord
-    | SetRevisionState
-    | PublishRoute
-    | WithdrawRoute
-    | StartReplica
-    | StopReplica
-    | RecordEvent
-    | RemoveApi
-)
+Effect = SetRevisionState | PublishRoute | WithdrawRoute | StartReplica | StopReplica | RecordEvent | RemoveApi
+Action = UpdateRecord | Effect

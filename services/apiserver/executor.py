@@ -26,16 +26,20 @@ class Executor:
         self._table = table
         self._expected = expected
 
-    async def apply(self, api: str, plan: planner.Plan, revisions: Mapping[str, model.Revision]) -> None:
+    async def apply(self, api: str, plan: planner.Plan, revisions: Mapping[str, model.Revision]) -> model.Api | None:
+        """Returns the record when it was written."""
         await self._resend(api, plan, revisions)
+        written = None
         for action in plan.actions:
             async with asyncio.timeout(ACTION_SECONDS):
-                await self._one(action, revisions)
+                if isinstance(action, actions.UpdateRecord):
+                    written = await self._store.update_api(action.api, expected_version=action.api.version)
+                else:
+                    await self._one(action, revisions)
+        return written
 
-    async def _one(self, action: actions.Action, revisions: Mapping[str, model.Revision]) -> None:
+    async def _one(self, action: actions.Effect, revisions: Mapping[str, model.Revision]) -> None:
         match action:
-            case actions.UpdateRecord():
-                await self._store.update_api(action.api, expected_version=action.api.version)
             case actions.SetRevisionState():
                 await self._store.set_revision_state(
                     action.api, action.revision, action.state, action.reason, action.message

@@ -8,7 +8,7 @@ import collections
 import dataclasses
 from collections.abc import Sequence
 
-from services.apiserver import model, rollout
+from services.apiserver import model
 from services.chassis import clock as clocks
 
 # A node that has not shown in this time what it accepted has lost it.
@@ -27,7 +27,6 @@ class Expectations:
         self._clock = clock
         self._starts: dict[str, dict[str, _Start]] = collections.defaultdict(dict)
         self._stops: dict[str, dict[str, float]] = collections.defaultdict(dict)
-        self._crashes: dict[str, dict[str, set[float]]] = collections.defaultdict(dict)
 
     def start(self, api: str, revision: str, replica: str) -> None:
         expected = model.Replica(replica, api, revision, model.ReplicaState.PENDING, self._clock.now())
@@ -56,18 +55,8 @@ class Expectations:
         stopping = [_draining(replica) if replica.id in stops else replica for replica in observed]
         return (*stopping, *(start.replica for start in starts.values()))
 
-    def crashes(self, api: str, observed: Sequence[model.Replica]) -> dict[str, int]:
-        """How many crashes each replica has shown: a worker's death does not raise `restart_count`."""
-        kept = self._crashes[api]
-        for gone in kept.keys() - {replica.id for replica in observed}:
-            del kept[gone]
-        for replica in observed:
-            if replica.last_failure is not None and replica.last_failure.reason in rollout.CRASHES:
-                kept.setdefault(replica.id, set()).add(replica.last_failure.time)
-        return {identity: len(times) for identity, times in kept.items()}
-
     def forget(self, api: str) -> None:
-        for memory in (self._starts, self._stops, self._crashes):
+        for memory in (self._starts, self._stops):
             memory.pop(api, None)
 
     def _until(self) -> float:

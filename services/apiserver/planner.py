@@ -11,6 +11,8 @@ import random
 
 from services.apiserver import actions, lifecycle, model, observation, quantities, rollout, sizing, status, traffic
 
+# How soon to look again while the node is silent: its first word names only the APIs that have replicas.
+_NODE_AGAIN_SECONDS = 0.5
 _ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -64,7 +66,7 @@ def _wait(seen: observation.Observation, api: model.Api, now: float) -> Plan:
     todo: tuple[actions.Action, ...] = ()
     if wanted is not None and wanted != seen.published:
         todo = (actions.PublishRoute(wanted),)
-    return Plan(todo, status.unknown(seen, api, wanted, now), None, False)
+    return Plan(todo, status.unknown(seen, api, wanted, now), _NODE_AGAIN_SECONDS, False)
 
 
 def _live(seen: observation.Observation, api: model.Api, now: float, rng: random.Random) -> Plan:

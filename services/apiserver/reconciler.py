@@ -9,6 +9,7 @@ import structlog
 
 from services.apiserver import (
     actions,
+    crashes,
     errors,
     executor,
     expectations,
@@ -34,11 +35,11 @@ _log = structlog.get_logger("reconciler")
 class BoardPort(Protocol):
     """Where statuses are shown."""
 
-    def put(self, name: str, status: model.Status) -> None: ...
+    def put(self, api: model.Api, status: model.Status) -> None: ...
 
     def get(self, name: str) -> model.Status | None: ...
 
-    def remove(self, name: str) -> None: ...
+    def removed(self, name: str) -> None: ...
 
 
 class Reconciler:
@@ -65,6 +66,7 @@ class Reconciler:
         self._began = clock.now()
         self._table = routes.RouteTable(gateway)
         self._expected = expectations.Expectations(clock)
+        self._crashes = crashes.CrashLedger()
         self._executor = executor.Executor(store=store, backend=backend, table=self._table, expected=self._expected)
         self._queue = workqueue.WorkQueue(_RETRY, rng)
         gateway.on_change(self.changed)
@@ -87,14 +89,14 @@ class Reconciler:
         if plan.actions:
             _log.info("plan", api=name, actions=plan.lines())
         try:
-            await self._executor.apply(name, plan, seen.revisions)
+            written = await self._executor.apply(name, plan, seen.revisions)
         except errors.Aborted:
             # A user or the autoscaler wrote the record meanwhile; what was planned was planned for another wish.
             return 0.0
         except Exception:
-            self._report(name, plan)
+            self._report(name, seen.api, plan)
             raise
-        self._report(name, plan)
+        self._report(name, written or seen.api, plan)
         await self._show(name, plan)
         return plan.requeue
 
@@ -118,7 +120,7 @@ class Reconciler:
             gateway_silent_since=max(self._began, view.last_seen or 0.0),
             published=self._table.get(name),
             previous=self._board.get(name),
-            crashes=self._expected.crashes(name, replicas),
+            crashes=self._crashes.count(name, replicas),
             gateway_url=self._gateway_url,
         )
 
@@ -134,14 +136,15 @@ class Reconciler:
                 _log.warning("a revision is not in the database", api=api.name, revision=identity)
         return found
 
-    def _report(self, name: str, plan: planner.Plan) -> None:
+    def _report(self, name: str, api: model.Api | None, plan: planner.Plan) -> None:
         removed = any(isinstance(action, actions.RemoveApi) for action in plan.actions)
-        if plan.status is None or removed:
-            self._board.remove(name)
+        if api is None or plan.status is None or removed:
+            self._board.removed(name)
         else:
-            self._board.put(name, plan.status)
+            self._board.put(api, plan.status)
         if removed:
             self._expected.forget(name)
+            self._crashes.forget(name)
 
     async def _show(self, name: str, plan: planner.Plan) -> None:
         """Opens the route table once this was the last API that had to be planned first."""

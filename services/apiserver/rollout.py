@@ -175,29 +175,24 @@ def _load_fault(seen: observation.Observation, replica: model.Replica, since: fl
 
 def _health_fault(seen: observation.Observation, replicas: Sequence[model.Replica], since: float) -> _Fault | None:
     """Replicas that got ready, took requests, and died of it."""
-    crashed = [
-        replica
-        for replica in replicas
-        if replica.ready_time is not None
-        and replica.last_failure is not None
-        and replica.last_failure.reason in CRASHES
-        and replica.last_failure.time >= since
-    ]
-    count = sum(_crashes(seen, replica) for replica in crashed)
-    if count < CRASHES_TO_CONDEMN:
+    counts = {replica.id: _crashes(seen, replica, since) for replica in replicas if replica.ready_time is not None}
+    total = sum(counts.values())
+    if total < CRASHES_TO_CONDEMN:
         return None
-    last = max((r.last_failure for r in crashed if r.last_failure is not None), key=lambda failure: failure.time)
+    words = [r.last_failure.message if r.last_failure else r.message for r in replicas if counts.get(r.id)]
+    text = "\n".join(filter(None, words)) or "No reason was given; see `cortex logs`."
     return _Fault(
         model.Reason.REVISION_UNHEALTHY,
-        f"Its replicas died {count} times after they had begun to take requests, last of {last.reason.value}:\n"
-        f"{last.message}",
+        f"Its replicas died {total} times after they had begun to take requests:\n{text}",
     )
 
 
-def _crashes(seen: observation.Observation, replica: model.Replica) -> int:
-    count = max(replica.restart_count, seen.crashes.get(replica.id, 0))
-    looping = replica.last_failure is not None and replica.last_failure.reason is model.Reason.CRASH_LOOP
-    return max(count, CRASHES_TO_CONDEMN) if looping else count
+def _crashes(seen: observation.Observation, replica: model.Replica, since: float) -> int:
+    failure, count = replica.last_failure, seen.crashes.get(replica.id, 0)
+    if failure is None or failure.reason not in CRASHES or failure.time < since:
+        return count
+    count = max(count, replica.restart_count)
+    return max(count, CRASHES_TO_CONDEMN) if failure.reason is model.Reason.CRASH_LOOP else count
 
 
 def _deadline_fault(api: model.Api, replicas: Sequence[model.Replica], now: float) -> _Fault | None:
