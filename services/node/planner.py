@@ -30,7 +30,7 @@ class Policy:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
     record: model.Record
-    actions: tuple[actions.Action, ...] = ()
+    steps: tuple[actions.Action, ...] = ()
     wait: float | None = None
 
 
@@ -39,7 +39,7 @@ def plan(record: model.Record, seen: model.Observation, policy: Policy, *, now: 
         record = _after_exit(record, seen, policy, now=now, rng=rng)
         follow = _stop(record, model.Observation(), policy, now) if record.stop else Plan(record, wait=0.0)
         # What the process left behind in its session goes before anything else starts.
-        return dataclasses.replace(follow, actions=(actions.Kill(), *follow.actions))
+        return dataclasses.replace(follow, steps=(actions.Kill(), *follow.steps))
     if record.stop is not None:
         return _stop(record, seen, policy, now)
     if record.launch is not None:

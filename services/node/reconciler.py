@@ -83,13 +83,13 @@ class Reconciler:
         self._watch()
         seen = tools.processes.observe(before, self._preparation)
         plan = planner.plan(before, seen, tools.policy, now=tools.clock.now(), rng=tools.rng)
-        if plan.actions:
-            _log.info("plan", replica=before.wish.replica, actions=[type(a).__name__ for a in plan.actions])
+        if plan.steps:
+            _log.info("plan", replica=before.wish.replica, steps=[type(a).__name__ for a in plan.steps])
         await self._keep(plan.record)
         if self._preparation.progress is model.Progress.FAILED or (before.launch and not plan.record.launch):
             # Looked at anew before the next run: what is cached costs nothing, what was deleted comes back.
             self._preparation = model.Preparation()
-        for action in plan.actions:
+        for action in plan.steps:
             await self._apply(action, before)
         if plan.record.launch is None:
             seen = model.Observation(preparation=self._preparation)
