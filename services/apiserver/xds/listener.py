@@ -116,9 +116,8 @@ def _limits() -> Mapping[str, Any]:
 def _access_log(options: Options) -> list[Mapping[str, Any]]:
     if not options.access_log:
         return []
-    fields = {name: {"string_value": value} for name, value in _ACCESS_LOG.items()}
     file = xds_types.message("envoy.extensions.access_loggers.file.v3.FileAccessLog")(
-        path=options.access_log, log_format={"json_format": {"fields": fields}, "omit_empty_values": True}
+        path=options.access_log, log_format={"json_format": dict(_ACCESS_LOG), "omit_empty_values": True}
     )
     return [{"name": "file", "typed_config": xds_types.pack(file)}]
 

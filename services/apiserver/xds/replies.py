@@ -1,6 +1,7 @@
 """What the gateway says when it answers by itself: one JSON form, and words a caller can act on.
 
-gRPC callers get the same text as the status message: Envoy translates by itself.
+gRPC callers get the same words as the message of their status. The first mapper that matches is the only one applied,
+so each saying is there twice: as plain text where the request is gRPC, as JSON otherwise.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,54 +9,66 @@ from typing import Any
 
 from services import xds_types
 
+Part = Mapping[str, Any]
 _CEL = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
-_RETRY_LATER = [{"header": {"key": "retry-after", "value": "1"}, "append_action": "ADD_IF_ABSENT"}]
-_SAYINGS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("UH", "NC"), "no replica of this API can take the request now; try again"),
-    (("UO",), "too many requests wait for this API; try again"),
-    (("UF", "UC", "UR", "URX", "LR"), "the replica failed before it answered; try again"),
-    (("UT", "DT", "UMSDR", "SI"), "the request took longer than the API's networking.request_timeout allows"),
+_BODY = "%LOCAL_REPLY_BODY%"
+_LATER: Part = {"headers_to_add": [{"header": {"key": "retry-after", "value": "1"}, "append_action": "ADD_IF_ABSENT"}]}
+_SAYINGS: tuple[tuple[tuple[str, ...], str, Part], ...] = (
+    (("UH", "NC"), "no replica of this API can take the request now; try again", _LATER),
+    (("UO",), "too many requests wait for this API; try again", _LATER),
+    (("UF", "UC", "UR", "URX", "LR"), "the replica failed before it answered; try again", _LATER),
+    (("UT", "DT", "UMSDR", "SI"), "the request took longer than the API's networking.request_timeout allows", {}),
 )
 
 
 def config() -> Mapping[str, Any]:
-    return {"mappers": [*_activation(), *_sayings(), _unavailable()], "body_format": _json("%LOCAL_REPLY_BODY%")}
+    return {"mappers": [*_mappers(grpc=True), *_mappers(grpc=False)], "body_format": _json(_BODY)}
 
 
-def _activation() -> Iterable[Mapping[str, Any]]:
-    """The autoscaler writes its refusals itself; they pass unchanged. Its silence needs words of ours."""
-    silent = xds_types.message(_CEL)(expression="response.code_details == 'ext_authz_error'")
-    yield {
-        "filter": {"extension_filter": {"name": "cel", "typed_config": xds_types.pack(silent)}},
-        "body": {"inline_string": "this API is scaled to zero and could not be started in time; try again"},
-        "headers_to_add": _RETRY_LATER,
-    }
-    yield {
-        "filter": {"response_flag_filter": {"flags": ["UAEX"]}},
-        "body_format_override": {
-            "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
-            "content_type": "application/json",
-        },
-        "headers_to_add": _RETRY_LATER,
-    }
+def _mappers(*, grpc: bool) -> Iterable[Part]:
+    form: Part = {"body_format_override": _text("text/plain")} if grpc else {}
+    silent = _said("this API is scaled to zero and could not be started in time; try again")
+    yield {"filter": _both(grpc, _details("ext_authz_error")), **silent, **_LATER, **form}
+    # The autoscaler words its refusals itself, for either protocol.
+    as_is = {"body_format_override": _text("application/json")}
+    yield {"filter": _both(grpc, _flags("UAEX")), **as_is, **_LATER}
+    for flags, text, later in _SAYINGS:
+        yield {"filter": _both(grpc, _flags(*flags)), **_said(text), **later, **form}
+    yield {"filter": _both(grpc, _status(503)), **_LATER, **form}
+    if grpc:
+        yield {"filter": _is_grpc(), **form}
 
 
-def _sayings() -> Iterable[Mapping[str, Any]]:
-    for flags, text in _SAYINGS:
-        late = flags[0] == "UT"
-        yield {
-            "filter": {"response_flag_filter": {"flags": list(flags)}},
-            "body": {"inline_string": text},
-            "headers_to_add": [] if late else _RETRY_LATER,
-        }
+def _both(grpc: bool, condition: Part) -> Part:
+    return {"and_filter": {"filters": [_is_grpc(), condition]}} if grpc else condition
 
 
-def _unavailable() -> Mapping[str, Any]:
-    comparison = {"op": "EQ", "value": {"default_value": 503, "runtime_key": "cortex.reply.unavailable"}}
-    return {"filter": {"status_code_filter": {"comparison": comparison}}, "headers_to_add": _RETRY_LATER}
+def _is_grpc() -> Part:
+    return {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
 
 
-def _json(text: str) -> Mapping[str, Any]:
+def _flags(*flags: str) -> Part:
+    return {"response_flag_filter": {"flags": list(flags)}}
+
+
+def _details(value: str) -> Part:
+    expression = xds_types.message(_CEL)(expression=f"response.code_details == '{value}'")
+    return {"extension_filter": {"name": "cel", "typed_config": xds_types.pack(expression)}}
+
+
+def _status(code: int) -> Part:
+    comparison = {"op": "EQ", "value": {"default_value": code, "runtime_key": "cortex.local_reply"}}
+    return {"status_code_filter": {"comparison": comparison}}
+
+
+def _said(text: str) -> Part:
+    return {"body": {"inline_string": text}}
+
+
+def _text(content_type: str) -> Part:
+    return {"text_format_source": {"inline_string": _BODY}, "content_type": content_type}
+
+
+def _json(text: str) -> Part:
     values = {"error": text, "request_id": "%REQ(X-REQUEST-ID)%"}
-    fields = {name: {"string_value": value} for name, value in values.items()}
-    return {"json_format": {"fields": fields}, "content_type": "application/json"}
+    return {"json_format": values, "content_type": "application/json"}
