@@ -1,4 +1,4 @@
-"""One value of the document to one of the contract, by the form of its field. Raises ValueError saying what it expected."""
+"""One value of the document to one of the contract, by its field's form. Raises ValueError saying what it expected."""
 
 import math
 from collections.abc import Callable

@@ -1,0 +1,31 @@
+"""`cortex version` and `cortex completion`."""
+
+import click
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    from cortex_client.version import VERSION
+
+    click.echo(VERSION)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a completion script for a shell.
+
+    \b
+    bash:  cortex completion bash >> ~/.bashrc
+    zsh:   cortex completion zsh >> ~/.zshrc
+    fish:  cortex completion fish > ~/.config/fish/completions/cortex.fish
+    """
+    from click import shell_completion
+
+    from cortex_client.cli.root import cli
+
+    kind = shell_completion.get_completion_class(shell)
+    assert kind is not None, "click knows every shell of the choice above"
+    script = kind(cli, {}, "cortex", "_CORTEX_COMPLETE")
+    click.echo(script.source_template % script.source_vars())

@@ -1,0 +1,70 @@
+"""`cortex predict`: one request from a file or stdin."""
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cortex_client import exceptions
+from cortex_client.cli import options, output
+
+if TYPE_CHECKING:
+    from cortex_client.client import Client
+
+_MOST_BYTES = 64 * 1024 * 1024
+
+
+@click.command()
+@options.api_argument
+@click.argument("json_file", type=click.File("rb"))
+@click.option("--grpc", "over_grpc", is_flag=True, help="Over gRPC instead of HTTP.")
+@click.option("--stream", is_flag=True, help="Over gRPC, printing each part as it comes.")
+@click.option("--timeout", type=options.DURATION, default="60s", show_default=True, help="How long to wait.")
+@options.output_option
+@options.connected
+def predict(
+    client: "Client", api: str, json_file: Any, over_grpc: bool, stream: bool, timeout: float, output: str
+) -> None:
+    """Send a prediction request.
+
+    JSON_FILE holds the payload, `-` reads it from stdin. The reply goes to stdout.
+    """
+    data = json_file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise click.BadParameter("is larger than 64 MiB", param_hint="JSON_FILE")
+    try:
+        payload = json.loads(data)
+    except ValueError as error:
+        raise click.BadParameter(f"is not JSON: {error}", param_hint="JSON_FILE") from None
+    if stream:
+        for part in client.predict_stream(api, payload, timeout=timeout):
+            _show(part, output)
+    elif over_grpc:
+        _show(client.predict_grpc(api, payload, timeout=timeout), output)
+    else:
+        _http(client, api, data, timeout, output)
+
+
+def _http(client: "Client", api: str, data: bytes, timeout: float, form: str) -> None:
+    try:
+        reply = client.predict(api, data=data, timeout=timeout)
+    except exceptions.PredictionFailed as error:
+        error.hint = f"see `cortex logs {api}`"
+        raise
+    if "json" in reply.headers.get("content-type", ""):
+        _show(reply.json(), form)
+    else:
+        _show(reply.body, form)
+
+
+def _show(part: Any, form: str) -> None:
+    if isinstance(part, bytes):
+        sys.stdout.buffer.write(part)
+        if not part.endswith(b"\n") and sys.stdout.isatty():
+            sys.stdout.buffer.write(b"\n")
+        sys.stdout.buffer.flush()
+    elif form == "yaml":
+        click.echo(output.to_yaml(part), nl=False)
+    else:
+        click.echo(json.dumps(part, indent=2 if form == "json" else None))
