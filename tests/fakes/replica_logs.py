@@ -16,10 +16,8 @@ def stamp(seconds: float) -> str:
 class ReplicaLog:
     """The log of one replica below `home`."""
 
-    def __init__(
-        self, home: pathlib.Path, replica: str, *, revision: str = "r1-aaaa", api: str = "iris", namespace: str = "default"
-    ) -> None:
-        self.path = home / "logs" / "replicas" / namespace / api / revision / f"{replica}.jsonl"
+    def __init__(self, home: pathlib.Path, replica: str, *, revision: str = "r1-aaaa", api: str = "iris") -> None:
+        self.path = home / "logs" / "replicas" / "default" / api / revision / f"{replica}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, message: str, at: float, **fields: Any) -> None:
