@@ -1,0 +1,206 @@
+"""Which call goes to which worker, and when: bounded admission, one queue, the least loaded worker first.
+
+Every call that is admitted ends exactly once, whatever happens: answer, failure, deadline, or a caller who leaves.
+"""
+
+import asyncio
+import collections
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from runtime import errors, tracing
+from runtime.calls import Call, Stage
+from runtime.deadlines import Deadlines
+from runtime.link import Link
+from runtime.metrics import Metrics
+
+CLIENT_LEFT = 499
+# With no worker left, callers wait this long for the restart before they are sent elsewhere.
+_RECOVERY_SECONDS = 10.0
+
+
+class Dispatcher:
+    """Owned by the event loop; nothing here waits."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        limit: int,
+        request_timeout: float,
+        metrics: Metrics,
+        spans: tracing.Spans | None,
+    ) -> None:
+        self._loop = loop
+        self._limit = limit
+        self.request_timeout = request_timeout
+        self.metrics = metrics
+        self._spans = spans
+        self._deadlines = Deadlines(loop, request_timeout, self._expired)
+        self._queue: collections.OrderedDict[Call, None] = collections.OrderedDict()
+        self._links: list[Link] = []
+        self._recovery: asyncio.TimerHandle | None = None
+        self.in_flight = 0
+        self.on_idle: Callable[[], None] = lambda: None
+        self.offer: Mapping[str, Any] = {}  # what the predictor offers, once a worker has said so
+        self.verbs: tuple[str, ...] = ()
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
+    def deadline(self, began: float, asked: float | None) -> float:
+        """The absolute deadline: the shorter of what the caller asked for and what the API allows; 0 for none."""
+        if asked is None:
+            return began + self.request_timeout if self.request_timeout else 0.0
+        return began + (min(asked, self.request_timeout) if self.request_timeout else asked)
+
+    def submit(self, call: Call) -> None:
+        """Takes a call; its sink hears of the end, perhaps before this returns."""
+        if not self._links and self._recovery is None:
+            self._refuse(call, errors.NOT_READY)
+            return
+        if self.in_flight >= self._limit:
+            self._refuse(call, errors.QUEUE_FULL)
+            return
+        self.in_flight += 1
+        if self._spans is not None:
+            self._spans.begin(call)
+        self._deadlines.watch(call)
+        link = self._least_loaded()
+        if link is not None and not self._queue:
+            self._send(link, call)
+        else:
+            call.stage = Stage.QUEUED
+            self._queue[call] = None
+
+    def cancel(self, call: Call) -> None:
+        """The caller has left."""
+        if call.stage is not Stage.DONE:
+            self._withdraw(call)
+            self._end(call, CLIENT_LEFT)
+
+    def stop(self, failure: errors.Failure) -> None:
+        """Fails all that is left."""
+        for link in self._links:
+            for call in [call for call in link.calls.values() if call is not None]:
+                self._fail(call, failure)
+        while self._queue:
+            self._fail(next(iter(self._queue)), failure)
+        self._deadlines.close()
+
+    # What links report.
+
+    def joined(self, link: Link, offer: Mapping[str, Any]) -> None:
+        """A worker is ready."""
+        self.offer = offer
+        self.verbs = tuple(str(verb) for verb in offer.get("verbs", ()))
+        self._links.append(link)
+        if self._recovery is not None:
+            self._recovery.cancel()
+            self._recovery = None
+        self.released(link)
+
+    def left(self, link: Link, begun: int) -> None:
+        """A worker died. `begun` is the last number it began: calls beyond it are untouched and go to another."""
+        if link in self._links:
+            self._links.remove(link)
+        calls = list(link.calls.items())
+        link.calls.clear()
+        for number, call in reversed(calls):
+            if call is None or call.stage is Stage.DONE:
+                continue
+            if number <= begun:
+                self._fail(call, errors.WORKER_DIED)
+            else:
+                call.stage, call.link = Stage.QUEUED, None
+                self._queue[call] = None
+                self._queue.move_to_end(call, last=False)
+        if not self._links and self._recovery is None:
+            self._recovery = self._loop.call_later(_RECOVERY_SECONDS, self._give_up_recovery)
+        for other in self._links:
+            self.released(other)
+
+    def give_up(self) -> None:
+        """No worker will be back soon: callers are better off elsewhere."""
+        if not self._links:
+            self._give_up_recovery()
+
+    def released(self, link: Link) -> None:
+        """A permit of `link` is free."""
+        queue = self._queue
+        while queue and len(link.calls) < link.window:
+            call, _ = queue.popitem(last=False)
+            self._send(link, call)
+
+    def answered(self, call: Call, status: int, fields: list[bytes], body: bytes) -> None:
+        if fields[2]:
+            self.metrics.predicted(fields[2])
+        call.sink.on_response(status, fields, body)
+        self._end(call, status)
+
+    def stream_began(self, call: Call, status: int, fields: list[bytes]) -> None:
+        call.opened, call.status = True, status
+        call.sink.on_stream_head(status, fields)
+
+    def stream_ended(self, call: Call, *, broken: bool) -> None:
+        call.sink.on_stream_end(broken=broken)
+        self._end(call, 500 if broken else call.status)
+
+    # Inside.
+
+    def _least_loaded(self) -> Link | None:
+        links = self._links
+        if not links:
+            return None
+        link = links[0] if len(links) == 1 else min(links, key=_load)
+        return link if len(link.calls) < link.window else None
+
+    def _send(self, link: Link, call: Call) -> None:
+        now = self._loop.time()
+        call.stage, call.link, call.dispatched = Stage.RUNNING, link, now
+        call.queued_for = now - call.began if call.queued_for == 0.0 else call.queued_for
+        if call.span is not None and self._spans is not None:
+            self._spans.dispatched(call)
+        link.send(call)
+
+    def _expired(self, call: Call) -> None:
+        if call.stage is not Stage.DONE:
+            self._fail(call, errors.DEADLINE)
+
+    def _fail(self, call: Call, failure: errors.Failure) -> None:
+        self._withdraw(call)
+        call.sink.on_failure(failure)
+        self._end(call, failure.status)
+
+    def _withdraw(self, call: Call) -> None:
+        if call.stage is Stage.QUEUED:
+            self._queue.pop(call, None)
+        elif call.stage is Stage.RUNNING:
+            call.link.abandon(call.number)
+
+    def _refuse(self, call: Call, failure: errors.Failure) -> None:
+        call.stage = Stage.DONE
+        call.sink.on_failure(failure)
+        self.metrics.ended(failure.status, self._loop.time() - call.began, 0.0)
+
+    def _end(self, call: Call, status: int) -> None:
+        call.stage, call.status = Stage.DONE, status
+        self._deadlines.discard(call)
+        self.metrics.ended(status, self._loop.time() - call.began, call.queued_for)
+        if call.span is not None and self._spans is not None:
+            self._spans.end(call)
+        self.in_flight -= 1
+        if self.in_flight == 0:
+            self.on_idle()
+
+    def _give_up_recovery(self) -> None:
+        if self._recovery is not None:
+            self._recovery.cancel()
+            self._recovery = None
+        while self._queue:
+            self._fail(next(iter(self._queue)), errors.NOT_READY)
+
+
+def _load(link: Link) -> int:
+    return len(link.calls)

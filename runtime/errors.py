@@ -1,0 +1,44 @@
+"""The failures the front answers itself: HTTP status, gRPC code and reason of each, in one table."""
+
+import dataclasses
+
+import runtime.http_messages as messages
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """`reason` names a value of cortex.type.v1.ErrorReason without its prefix."""
+
+    status: int
+    reason: str
+    text: str
+    retry_after: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    close: bool = False  # the connection is of no further use
+
+    def body(self, request_id: str) -> bytes:
+        return messages.error_body(self.text, request_id)
+
+
+QUEUE_FULL = Failure(503, "QUEUE_FULL", "the replica's queue is full; try again later", retry_after=1)
+NOT_READY = Failure(503, "DEPENDENCY_UNAVAILABLE", "the replica is not ready yet; try again later", retry_after=1)
+WORKER_DIED = Failure(
+    503,
+    "WORKER_DIED",
+    "the worker process that held this request died; it is being restarted",
+    retry_after=1,
+    headers=(("x-cortex-retry", "worker-died"),),
+)
+DEADLINE = Failure(504, "DEADLINE_EXCEEDED", "the request took longer than it may")
+STOPPED = Failure(503, "DRAINING", "the replica stopped before the request was done", retry_after=1)
+NOT_FOUND = Failure(404, "NOT_FOUND", "no such path; the predictor answers at the API's endpoint itself")
+TOO_LARGE = Failure(413, "PAYLOAD_TOO_LARGE", "the request body is larger than max_request_bytes", close=True)
+HEAD_TOO_LARGE = Failure(431, "INVALID_FIELD", "the request line and headers are larger than 64 KiB", close=True)
+MALFORMED = Failure(400, "PAYLOAD_MALFORMED", "this is not a valid HTTP request", close=True)
+TIMED_OUT = Failure(408, "DEADLINE_EXCEEDED", "the request did not arrive in time", close=True)
+EXPECTATION = Failure(417, "INVALID_FIELD", "the only expectation that can be met is 100-continue", close=True)
+BAD_TIMEOUT = Failure(400, "INVALID_FIELD", "x-request-timeout-ms must be a positive number of milliseconds")
+
+
+def method_not_allowed(allowed: str) -> Failure:
+    return Failure(405, "NOT_IMPLEMENTED", "the predictor does not handle this method", headers=(("allow", allowed),))

@@ -1,0 +1,161 @@
+"""The replica: doors, dispatcher and workers put together, and the order in which they start, drain and stop."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from runtime import dispatch, errors, http_door, logs, metrics, state_file, tracing, workers
+from runtime.config import Settings
+
+if TYPE_CHECKING:
+    from runtime.grpc_door import GrpcDoor
+
+# Draining ends once nothing came for this long: what the gateway sent before it heard of the stop is still served.
+_QUIET_SECONDS = 0.3
+
+
+class Replica:
+    """Runs until told to stop; `run` returns the exit status."""
+
+    def __init__(self, settings: Settings, log: logs.LogFile) -> None:
+        loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._log = log
+        self._metrics = metrics.Metrics()
+        self._spans = tracing.set_up(settings.replica, settings.api, os.environ)
+        self._dispatcher = dispatch.Dispatcher(
+            loop=loop,
+            limit=settings.max_concurrency,
+            request_timeout=settings.request_timeout,
+            metrics=self._metrics,
+            spans=self._spans,
+        )
+        self._pool = workers.Pool(settings, self._dispatcher, log, self._on_change)
+        self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._pool.ready)
+        self._grpc: GrpcDoor | None = None
+        self._state = state_file.StateFile(settings.state_file, self._observe)
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._ready_time: float | None = None
+        self._failure: state_file.LoadFailure | None = None
+        self._changed = asyncio.Event()
+        self._stopped_at = 0.0
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        await self._door.listen()
+        self._log.say("info", f"listening on {self._settings.http_address}")
+        tasks = [asyncio.ensure_future(task) for task in (self._pool.run(), self._state.run(), self._door.sweep())]
+        # The workers import while we do.
+        tasks += [asyncio.ensure_future(self._grpc_and_metrics()), asyncio.ensure_future(self._stop.wait())]
+        try:
+            await asyncio.wait([*tasks, self._pool.fatal], return_when=asyncio.FIRST_COMPLETED)
+            if self._pool.fatal.done():
+                self._failure = self._pool.fatal.result()
+                return 1
+            for task in tasks:
+                if task.done() and not self._stop.is_set():
+                    task.result()
+            await self._drain()
+            return 0
+        finally:
+            await self._shut_down(tasks)
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._stop_now.set()
+        self._stop.set()
+
+    async def _grpc_and_metrics(self) -> None:
+        """What may come up a little later than the HTTP port, because its imports are heavy."""
+        await asyncio.sleep(0)
+        async with asyncio.TaskGroup() as group:
+            if self._settings.grpc_address:
+                from runtime.grpc_door import GrpcDoor
+
+                self._grpc = GrpcDoor(self._settings, self._dispatcher, self._door)
+                await self._grpc.start()
+                group.create_task(self._follow_health(self._grpc))
+            if self._settings.monitor_address:
+                group.create_task(self._report())
+            await asyncio.Event().wait()
+
+    async def _report(self) -> None:
+        import grpc
+
+        from runtime.reporter import Reporter
+
+        reporter = Reporter(self._settings, self._metrics, lambda: (self._dispatcher.in_flight, self._dispatcher.queued))
+        options = (("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 2000))
+        async with grpc.aio.insecure_channel(self._settings.monitor_address, options=options) as channel:
+            try:
+                await reporter.run(channel)
+            finally:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reporter.flush(channel, 1.0)
+
+    async def _follow_health(self, door: "GrpcDoor") -> None:
+        while True:
+            self._changed.clear()
+            await door.set_ready(ready=self._pool.ready and not self._stop.is_set())
+            await self._changed.wait()
+
+    def _on_change(self) -> None:
+        if self._pool.ready and self._ready_time is None:
+            self._ready_time = time.time()
+            self._log.say("info", "ready")
+        self._state.changed()
+        self._changed.set()
+
+    def _observe(self) -> state_file.State:
+        pool = self._pool
+        failure = self._failure or pool.failure
+        if self._stop.is_set():
+            state = "DRAINING"
+        elif self._failure is not None:
+            state = "UNREADY"
+        elif pool.ready:
+            state = "READY"
+        else:
+            state = "UNREADY" if pool.started else "STARTING"
+        text = failure.message.rstrip().rsplit("\n", 1)[-1] if failure else ""
+        return state_file.State(state, text, self._ready_time, failure, pool.describe())
+
+    async def _drain(self) -> None:
+        """Serves what is here and what still comes, until it is quiet or time is up."""
+        self._log.say("info", f"draining {self._dispatcher.in_flight} requests")
+        self._door.draining = True
+        self._stopped_at = self._door.now()
+        self._on_change()
+        hurry = asyncio.ensure_future(self._stop_now.wait())
+        try:
+            async with asyncio.timeout(self._settings.drain_timeout):
+                while not hurry.done() and not self._is_quiet():
+                    await asyncio.wait([hurry], timeout=0.02)
+        except TimeoutError:
+            self._log.say("warning", f"drain_timeout passed with {self._dispatcher.in_flight} requests unfinished")
+        finally:
+            hurry.cancel()
+
+    def _is_quiet(self) -> bool:
+        since = max(self._door.last_request, self._stopped_at)
+        return self._dispatcher.in_flight == 0 and not self._door.busy and self._door.now() - since >= _QUIET_SECONDS
+
+    async def _shut_down(self, tasks: "list[asyncio.Future[None]]") -> None:
+        self._dispatcher.stop(errors.STOPPED)
+        self._door.close()
+        if self._grpc is not None:
+            await self._grpc.stop(0.2)
+        await self._pool.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.shutdown)
+        self._state.close()
+        self._log.say("info", "stopped")

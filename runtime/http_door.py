@@ -1,0 +1,183 @@
+"""The HTTP server: listens, routes the few paths there are, and sweeps connections that keep it waiting."""
+
+import asyncio
+import email.utils
+import itertools
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from runtime import config, errors
+from runtime.calls import Call
+from runtime.dispatch import Dispatcher
+from runtime.http_exchange import Exchange
+from runtime.http_protocol import Connection
+
+HEAD_SECONDS = 10.0
+BODY_SECONDS = 30.0
+IDLE_SECONDS = 75.0
+STALLED_SECONDS = 60.0
+LINGER_SECONDS = 2.0
+_SWEEP_SECONDS = 0.5
+_BACKLOG = 4096
+_JSON = b"application/json"
+
+
+class HttpDoor:
+    """All connections of the replica's HTTP port."""
+
+    def __init__(self, settings: config.Settings, dispatcher: Dispatcher, ready: Callable[[], bool]) -> None:
+        self.draining = False
+        self.max_body = settings.max_request_bytes
+        self.connections: set[Connection] = set()
+        self.date = b""
+        self.last_request = 0.0
+        self._settings = settings
+        self._dispatcher = dispatcher
+        self._ready = ready
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        self._prefix = os.urandom(8).hex()
+        self._numbers = itertools.count(1)
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def listen(self) -> None:
+        """Raises OSError when the address is taken."""
+        self._tick()
+        host, port = config.split_address(self._settings.http_address)
+        sock = socket.create_server((host, port), backlog=_BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._server = await self._loop.create_server(lambda: Connection(self), sock=sock, backlog=_BACKLOG)
+        self.port = sock.getsockname()[1]
+
+    async def sweep(self) -> None:
+        """Body of a task: ends connections that exceed a time limit."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            self._tick()
+            now = self.now()
+            for connection in list(self.connections):
+                self._check(connection, now)
+
+    def close(self) -> None:
+        """Stops listening and closes what is idle."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.close()
+
+    def close_idle(self) -> None:
+        """While draining: connections without a request are of no use."""
+        for connection in list(self.connections):
+            if not connection.busy and not connection.closing_since:
+                connection.close()
+
+    @property
+    def busy(self) -> bool:
+        return any(connection.busy or connection.unsent() for connection in self.connections)
+
+    def new_request_id(self) -> str:
+        return f"{self._prefix}{next(self._numbers):016x}"
+
+    def handle(self, exchange: Exchange) -> None:
+        """Routes one request."""
+        path = exchange.path
+        self.last_request = exchange.began
+        if exchange.fields[0] == b"HEAD":
+            exchange.head_only = True
+        if path != b"/":
+            self._elsewhere(exchange, path)
+            return
+        verbs = self._dispatcher.verbs
+        method = exchange.method.decode("latin-1")
+        if method == "HEAD" and "GET" in verbs:
+            exchange.fields[0] = b"GET"
+            self._submit(exchange)
+        elif method in verbs or not verbs:
+            self._submit(exchange)
+        elif method == "OPTIONS":
+            exchange.reply(204, [(b"allow", self._allowed())], b"")
+        else:
+            exchange.on_failure(errors.method_not_allowed(self._allowed().decode()))
+
+    def cancel(self, exchange: Exchange) -> None:
+        if exchange.call is not None:
+            self._dispatcher.cancel(exchange.call)
+
+    def refused(self, status: int, began: float) -> None:
+        """A request ended at the door."""
+        self._dispatcher.metrics.ended(status, self.now() - began, 0.0)
+
+    def _submit(self, exchange: Exchange) -> None:
+        dispatcher = self._dispatcher
+        exchange.call = call = Call(
+            fields=exchange.fields,
+            body=exchange.body,
+            request_id=exchange.request_id,
+            began=exchange.began,
+            deadline=dispatcher.deadline(exchange.began, exchange.timeout),
+            sink=exchange,
+        )
+        exchange.body = b""
+        dispatcher.submit(call)
+
+    def _elsewhere(self, exchange: Exchange, path: bytes) -> None:
+        is_read = exchange.method in (b"GET", b"HEAD")
+        if path == b"/healthz/live" and is_read:
+            self._json(exchange, 200, {"live": True})
+        elif path == b"/healthz/ready" and is_read:
+            ready = self._ready() and not self.draining
+            self._json(exchange, 200 if ready else 503, {"ready": ready})
+        elif path == b"/info" and is_read and self._dispatcher.offer:
+            self._json(exchange, 200, self._info())
+        else:
+            exchange.on_failure(errors.NOT_FOUND)
+
+    def _info(self) -> dict[str, Any]:
+        settings, offer = self._settings, self._dispatcher.offer
+        return {
+            "api": settings.api,
+            "revision": settings.revision,
+            "replica": settings.replica,
+            "predictor": {"type": "python", "path": settings.setup["path"], "class": offer.get("class")},
+            "methods": list(self._dispatcher.verbs),
+            "python_version": offer.get("python"),
+            "processes_per_replica": settings.processes,
+            "threads_per_process": settings.threads,
+        }
+
+    @staticmethod
+    def _json(exchange: Exchange, status: int, value: dict[str, Any]) -> None:
+        exchange.reply(status, [(b"content-type", _JSON)], json.dumps(value).encode())
+
+    def _allowed(self) -> bytes:
+        verbs = [*self._dispatcher.verbs, *(["HEAD"] if "GET" in self._dispatcher.verbs else []), "OPTIONS"]
+        return ", ".join(verbs).encode()
+
+    def _tick(self) -> None:
+        self.date = email.utils.formatdate(usegmt=True).encode()
+
+    def _check(self, connection: Connection, now: float) -> None:
+        if connection.closing_since:
+            if now - connection.closing_since > LINGER_SECONDS:
+                connection.abort()
+        elif connection.stalled_since:
+            self._check_stalled(connection, now)
+        elif connection.head_since:
+            if now - connection.head_since > HEAD_SECONDS:
+                connection.refuse_timeout()
+        elif connection.body_since:
+            if now - connection.body_since > BODY_SECONDS:
+                connection.refuse_timeout()
+        elif not connection.busy and (self.draining or now - connection.idle_since > IDLE_SECONDS):
+            connection.close()
+
+    def _check_stalled(self, connection: Connection, now: float) -> None:
+        """A slow reader may be slow; one that takes nothing at all is cut off."""
+        size = connection.unsent()
+        if size < connection.stalled_size:
+            connection.stalled_since, connection.stalled_size = now, size
+        elif now - connection.stalled_since > STALLED_SECONDS:
+            connection.abort()

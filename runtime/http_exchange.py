@@ -1,0 +1,121 @@
+"""One request and its response on an HTTP connection."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from runtime import errors
+from runtime import http_messages as messages
+from runtime.calls import Call
+from runtime.shim import frames
+
+if TYPE_CHECKING:
+    from runtime.http_protocol import Connection
+
+_JOIN_BYTES = 65536
+_CREDIT_STEP = frames.WINDOW_CHUNKS // 4
+
+
+class Exchange:
+    """A sink (see calls.Sink) that writes to its connection. Every method may be called after the caller has left."""
+
+    __slots__ = (
+        "_connection", "_owed", "_sent_head", "began", "body", "call", "failure", "fields", "head_only", "keep_alive", "old",
+        "request_id", "timeout",
+    )  # fmt: skip
+
+    def __init__(self, connection: "Connection", began: float) -> None:
+        self._connection = connection
+        self.began = began
+        self.fields: list[bytes] = []
+        self.body = b""
+        self.request_id = ""
+        self.keep_alive = True
+        self.old = False  # HTTP/1.0
+        self.head_only = False  # a HEAD request
+        self.timeout: float | None = None
+        self.failure: errors.Failure | None = None  # decided before the request was whole
+        self.call: Call | None = None
+        self._sent_head = False
+        self._owed = 0
+
+    @property
+    def method(self) -> bytes:
+        return self.fields[0]
+
+    @property
+    def path(self) -> bytes:
+        return self.fields[1]
+
+    def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
+        lines = [(b"content-type", fields[0])] if fields[0] else []
+        lines += zip(fields[3::2], fields[4::2], strict=True)
+        self.reply(status, lines, body)
+
+    def on_failure(self, failure: errors.Failure) -> None:
+        if self._sent_head:
+            self._connection.finished(self, keep=False)
+            return
+        if self.call is None:
+            self._connection.door.refused(failure.status, self.began)
+        lines = [(b"content-type", b"application/json")]
+        if failure.retry_after:
+            lines.append((b"retry-after", b"%d" % failure.retry_after))
+        lines += [(name.encode(), value.encode()) for name, value in failure.headers]
+        if failure.close:
+            self.keep_alive = False
+        self.reply(failure.status, lines, failure.body(self.request_id), linger=failure.close)
+
+    def reply(self, status: int, lines: list[tuple[bytes, bytes]], body: bytes, *, linger: bool = False) -> None:
+        """Sends a whole response and ends the exchange."""
+        connection = self._connection
+        keep = self.keep_alive and not connection.door.draining
+        if messages.has_body(status):
+            lines.append((b"content-length", b"%d" % len(body)))
+        else:
+            body = b""
+        data = self._head(status, lines, keep)
+        if self.head_only:
+            connection.write(data)
+        elif len(body) <= _JOIN_BYTES:
+            connection.write(data + body)
+        else:
+            connection.write(data)
+            connection.write(body)
+        connection.finished(self, keep=keep, linger=linger)
+
+    def on_stream_head(self, status: int, fields: Sequence[bytes]) -> None:
+        lines = [(b"content-type", fields[0])] if fields[0] else []
+        lines += zip(fields[3::2], fields[4::2], strict=True)
+        if fields[0] == b"text/event-stream":
+            lines.append((b"cache-control", b"no-cache"))
+        if self.old:
+            self.keep_alive = False  # the end of the connection is the end of the body
+        else:
+            lines.append((b"transfer-encoding", b"chunked"))
+        self._sent_head = True
+        self._connection.write(self._head(status, lines, self.keep_alive and not self._connection.door.draining))
+
+    def on_stream_chunk(self, data: bytes) -> None:
+        self._connection.write(data if self.old else messages.chunk(data))
+        self._owed += 1
+        if self._owed >= _CREDIT_STEP:
+            self.repay()
+
+    def repay(self) -> None:
+        """Grants the worker as many chunks as the caller has taken; waits while the caller is slow."""
+        if self._owed and self.call is not None and not self._connection.stalled:
+            owed, self._owed = self._owed, 0
+            self.call.grant(owed)
+
+    def on_stream_end(self, *, broken: bool) -> None:
+        keep = self.keep_alive and not broken and not self._connection.door.draining
+        if not broken and not self.old:
+            self._connection.write(messages.LAST_CHUNK)
+        self._connection.finished(self, keep=keep)
+
+    def _head(self, status: int, lines: list[tuple[bytes, bytes]], keep: bool) -> bytes:
+        connection = b"" if keep and not self.old else b"connection: %b\r\n" % (b"keep-alive" if keep else b"close")
+        date = self._connection.door.date
+        return b"%b%bx-request-id: %b\r\ndate: %b\r\n\r\n" % (
+            messages.head(status, lines), connection, self.request_id.encode("latin-1"), date
+        )  # fmt: skip

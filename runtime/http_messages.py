@@ -1,0 +1,36 @@
+"""Bytes of HTTP/1.1 responses. No state, no sockets."""
+
+import functools
+import http
+import json
+from collections.abc import Iterable
+
+
+@functools.lru_cache(maxsize=1024)
+def status_line(status: int) -> bytes:
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Status"
+    return b"HTTP/1.1 %d %s\r\n" % (status, phrase.encode())
+
+
+def head(status: int, lines: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Status line and headers, without the empty line that ends them."""
+    return status_line(status) + b"".join([b"%b: %b\r\n" % line for line in lines])
+
+
+def error_body(text: str, request_id: str) -> bytes:
+    return json.dumps({"error": text, "request_id": request_id}, separators=(",", ":")).encode()
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def has_body(status: int) -> bool:
+    return status >= 200 and status not in (204, 304)

@@ -1,0 +1,285 @@
+"""HTTP/1.1 on one connection: bytes to exchanges, in order, within limits of size and time.
+
+Everything is synchronous: a request is parsed, dispatched and answered in callbacks, without a task of its own.
+"""
+
+import asyncio
+import collections
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import httptools
+
+from runtime import errors, tracing
+from runtime import http_messages as messages
+from runtime.http_exchange import Exchange
+
+MAX_HEAD_BYTES = 64 * 1024
+_MAX_PIPELINED = 16
+_KNOWN = frozenset(
+    [b"content-type", b"content-length", b"expect", b"x-request-id", b"traceparent", b"x-request-timeout-ms"]
+)
+_REQUEST_ID_BYTES = 200
+
+
+class Door(Protocol):
+    """What a connection needs of the server it belongs to."""
+
+    draining: bool
+    date: bytes
+    max_body: int
+    connections: "set[Connection]"
+
+    def handle(self, exchange: Exchange) -> None: ...
+    def cancel(self, exchange: Exchange) -> None: ...
+    def refused(self, status: int, began: float) -> None: ...
+    def new_request_id(self) -> str: ...
+    @property
+    def now(self) -> Callable[[], float]: ...
+
+
+class Connection(asyncio.Protocol):
+    """`stalled` is true while the caller does not read."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.stalled = False
+        self.active: Exchange | None = None
+        self.waiting: collections.deque[Exchange] = collections.deque()  # pipelined behind it
+        self.head_since = 0.0  # first byte of a head that is not whole; 0 when there is none
+        self.body_since = 0.0  # last byte of a body that is not whole; 0 when there is none
+        self.idle_since = door.now()
+        self.closing_since = 0.0
+        self.stalled_since = 0.0
+        self.stalled_size = 0
+        self._transport: Any = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._pumping = False
+        self._refused = False
+        self._paused = False
+        self._head_bytes = 0
+        self._begin(0.0)
+
+    @property
+    def busy(self) -> bool:
+        return self.active is not None or bool(self.waiting) or bool(self.head_since or self.body_since)
+
+    # The transport's callbacks.
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.set_write_buffer_limits(high=256 * 1024)
+        self.door.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.door.connections.discard(self)
+        self._refused = True
+        self.waiting.clear()
+        if self.active is not None:
+            exchange, self.active = self.active, None
+            self.door.cancel(exchange)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self.head_since:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # An upgrade is an offer that may be ignored; the request itself was whole.
+            self._parser = httptools.HttpRequestParser(self)
+            rest = data[upgrade.args[0] :]
+            if rest:
+                self.data_received(rest)
+        except httptools.HttpParserError:
+            self._refuse(errors.MALFORMED)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(errors.HEAD_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        self.stalled = True
+        self.stalled_since = self.door.now()
+        self.stalled_size = self._transport.get_write_buffer_size()
+
+    def resume_writing(self) -> None:
+        self.stalled = False
+        self.stalled_since = 0.0
+        if self.active is not None:
+            self.active.repay()
+
+    # The parser's callbacks.
+
+    def on_message_begin(self) -> None:
+        self._begin(self.door.now())
+
+    def _begin(self, now: float) -> None:
+        self.head_since = now
+        self._head_bytes = 0
+        self._url = b""
+        self._fields: list[bytes] = []
+        self._known: dict[bytes, bytes] = {}
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._began = now
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in _KNOWN:
+            self._known[name] = value
+        self._fields += (name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._refused:
+            return
+        self.head_since, self._head_bytes = 0.0, 0
+        self.body_since = self._began
+        known = self._known
+        if len(self._url) + sum(map(len, self._fields)) > MAX_HEAD_BYTES:
+            self._refuse(errors.HEAD_TOO_LARGE)
+        elif (length := known.get(b"content-length")) and int(length) > self.door.max_body:
+            self._refuse(errors.TOO_LARGE)
+        elif (expect := known.get(b"expect")) is not None:
+            if expect.lower() != b"100-continue":
+                self._refuse(errors.EXPECTATION)
+            elif self.active is None:
+                self.write(messages.CONTINUE)
+
+    def on_body(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._size += len(data)
+        self.body_since = self.door.now()
+        if self._size > self.door.max_body:
+            self._refuse(errors.TOO_LARGE)
+        else:
+            self._chunks.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._refused:
+            return
+        self.body_since = 0.0
+        exchange = self._exchange()
+        exchange.keep_alive = self._parser.should_keep_alive()
+        exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks = []
+        self._enqueue(exchange)
+
+    def _exchange(self) -> Exchange:
+        """From what was parsed. The fields are those of a request frame (shim/frames.py)."""
+        exchange = Exchange(self, self._began)
+        known = self._known
+        method = self._parser.get_method() if self._url else b"GET"
+        exchange.old = bool(self._url) and self._parser.get_http_version() == "1.0"
+        path, _, query = _target(self._url).partition(b"?")
+        told = known.get(b"x-request-id", b"")
+        exchange.request_id = (
+            told.decode("latin-1") if 0 < len(told) <= _REQUEST_ID_BYTES and told.isascii() else self.door.new_request_id()
+        )
+        traceparent = known.get(b"traceparent", b"")
+        exchange.fields = [
+            method, path, query.partition(b"#")[0], known.get(b"content-type", b""), exchange.request_id.encode(),
+            tracing.valid(traceparent) if traceparent else b"", *self._fields,
+        ]  # fmt: skip
+        if (asked := known.get(b"x-request-timeout-ms")) is not None:
+            exchange.timeout = _seconds(asked)
+            if exchange.timeout is None:
+                exchange.failure = errors.BAD_TIMEOUT
+        return exchange
+
+    # In order, one at a time.
+
+    def refuse_timeout(self) -> None:
+        """The rest of a request did not come in time."""
+        self._refuse(errors.TIMED_OUT)
+
+    def _refuse(self, failure: errors.Failure) -> None:
+        """Answers a request that is not whole; nothing after it on this connection is read."""
+        if self._refused:
+            return
+        self._refused = True
+        self.head_since = self.body_since = 0.0
+        exchange = self._exchange()
+        exchange.failure = failure
+        self._enqueue(exchange)
+
+    def _enqueue(self, exchange: Exchange) -> None:
+        self.waiting.append(exchange)
+        self._pump()
+        if len(self.waiting) > _MAX_PIPELINED and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return
+        self._pumping = True
+        while self.active is None and self.waiting:
+            exchange = self.active = self.waiting.popleft()
+            if exchange.failure is not None:
+                exchange.on_failure(exchange.failure)
+            else:
+                self.door.handle(exchange)
+        self._pumping = False
+        if self._paused and not self.waiting and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def finished(self, exchange: Exchange, *, keep: bool, linger: bool = False) -> None:
+        """The response of `exchange` is written."""
+        if self.active is not exchange:
+            return
+        self.active = None
+        self.idle_since = self.door.now()
+        if keep:
+            if self.waiting:
+                self._pump()
+        elif linger:
+            self._linger()
+        else:
+            self._refused = True
+            self.waiting.clear()
+            self._transport.close()
+
+    def _linger(self) -> None:
+        """Closing with unread input would reset the connection, and the caller would lose the answer (RFC 9112, 9.6)."""
+        self.waiting.clear()
+        self.closing_since = self.door.now()
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._refused = True
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def unsent(self) -> int:
+        size: int = self._transport.get_write_buffer_size()
+        return size
+
+
+def _target(url: bytes) -> bytes:
+    if url.startswith(b"/") or not url:
+        return url
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        return url
+    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+
+
+def _seconds(told: bytes) -> float | None:
+    try:
+        millis = float(told)
+    except ValueError:
+        return None
+    return millis / 1000 if 0 < millis < 1e12 else None

@@ -1,0 +1,137 @@
+"""The front's end of one worker's sockets: calls out, answers in."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from runtime.calls import Call
+from runtime.shim import frames
+
+_JOIN_BYTES = 32768
+# A worker whose calls are this short gets some ahead of time, so that it does not idle while the front is woken.
+# They stay ours until it begins them: one that dies or lingers hands them back.
+_SHORT_MICROS = 500
+_AHEAD = 8
+
+
+class Listener(Protocol):
+    """Hears what becomes of calls: the dispatcher."""
+
+    def released(self, link: "Link") -> None: ...
+    def answered(self, call: Call, status: int, fields: list[bytes], body: bytes) -> None: ...
+    def stream_began(self, call: Call, status: int, fields: list[bytes]) -> None: ...
+    def stream_ended(self, call: Call, *, broken: bool) -> None: ...
+
+
+class Keeper(Protocol):
+    """Hears how the worker itself does: its slot."""
+
+    def on_loaded(self, offer: Mapping[str, Any]) -> None: ...
+    def on_load_failed(self, reason: str, message: str) -> None: ...
+
+
+class Link(asyncio.Protocol):
+    """`calls` holds what the worker has, by number; None where nobody waits for the answer any more."""
+
+    def __init__(self, threads: int, listener: Listener, keeper: Keeper) -> None:
+        self.calls: dict[int, Call | None] = {}
+        self.window = threads
+        self._threads = threads
+        self._listener = listener
+        self._keeper = keeper
+        self._decoder = frames.Decoder()
+        self._data: Any = None
+        self._control: Any = None
+        self._number = 0
+        self._micros = 1e6  # smoothed length of a call
+
+    def connection_made(self, transport: Any) -> None:
+        self._data = transport
+
+    def attach_control(self, transport: Any) -> None:
+        self._control = transport
+
+    def setup(self, setup: Mapping[str, Any]) -> None:
+        self._control.write(frames.pack(frames.SETUP, 0, b"", json.dumps(setup).encode()))
+
+    def send(self, call: Call) -> None:
+        self._number += 1
+        call.number = self._number
+        self.calls[self._number] = call
+        head, body = frames.request_head(call.fields), call.body
+        if len(body) <= _JOIN_BYTES:
+            self._data.write(frames.pack(frames.REQUEST, self._number, head, body))
+        else:
+            self._data.write(frames.pack_start(frames.REQUEST, self._number, head, len(body)))
+            self._data.write(body)
+
+    def abandon(self, number: int) -> None:
+        """Nobody waits any more. The permit comes back when the worker says so."""
+        if number in self.calls:
+            self.calls[number] = None
+            self._control.write(frames.pack(frames.CANCEL, number))
+
+    def grant(self, number: int, chunks: int) -> None:
+        if number in self.calls:
+            self._control.write(frames.pack(frames.CREDIT, number, frames.CREDIT_HEAD.pack(chunks)))
+
+    def finish(self) -> None:
+        """Asks the worker to end once it has answered what it has."""
+        if self._data is not None and not self._data.is_closing():
+            self._data.write_eof()
+
+    def close(self) -> None:
+        for transport in (self._data, self._control):
+            if transport is not None:
+                transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        for kind, number, head, body in self._decoder.feed(data):
+            if kind == frames.RESPONSE:
+                self._on_response(number, head, body)
+            elif kind == frames.RELEASE:
+                if number in self.calls:
+                    del self.calls[number]
+                    self._listener.released(self)
+            elif kind == frames.LOADED:
+                self._keeper.on_loaded(json.loads(body))
+            elif kind == frames.LOAD_FAILED:
+                told = json.loads(body)
+                self._keeper.on_load_failed(str(told.get("reason")), str(told.get("message")))
+            else:
+                self._on_stream(kind, number, head, body)
+
+    def _on_response(self, number: int, head: bytes, body: bytes) -> None:
+        if number not in self.calls:
+            return
+        status, flags, micros, fields = frames.parse_response_head(head)
+        call = self.calls[number]
+        self._observe(micros)
+        if flags & frames.HELD:
+            self.calls[number] = None
+        else:
+            del self.calls[number]
+        if call is not None:
+            self._listener.answered(call, status, fields, body)
+        if not flags & frames.HELD:
+            self._listener.released(self)
+
+    def _on_stream(self, kind: int, number: int, head: bytes, body: bytes) -> None:
+        call = self.calls.get(number)
+        if call is None:
+            return
+        if kind == frames.STREAM_CHUNK:
+            call.sink.on_stream_chunk(body)
+        elif kind == frames.STREAM_HEAD:
+            status, _, _, fields = frames.parse_response_head(head)
+            self._listener.stream_began(call, status, fields)
+        elif kind in (frames.STREAM_END, frames.STREAM_ERROR):
+            self._observe(frames.parse_response_head(head)[2])
+            self.calls[number] = None
+            self._listener.stream_ended(call, broken=kind == frames.STREAM_ERROR)
+
+    def _observe(self, micros: int) -> None:
+        """A single long call closes the window at once; many short ones open it."""
+        self._micros = micros if micros > 8 * _SHORT_MICROS else 0.9 * self._micros + 0.1 * micros
+        self.window = self._threads + _AHEAD if self._micros < _SHORT_MICROS else self._threads

@@ -1,0 +1,85 @@
+"""What happened since the last report, counted on the event loop: a few dictionary updates per request."""
+
+import time
+
+from cortex.monitor.v1 import monitor_service_pb2 as pb
+from runtime import sketch
+
+MAX_CLASSES = 1000
+
+
+class Predictions:
+    """What was predicted, where the API asks for it."""
+
+    def __init__(self) -> None:
+        self.classes: dict[str, int] = {}
+        self.values = sketch.Sketch()
+        self.other_classes = 0
+        self.unreadable = 0
+        self.seen: set[str] = set()  # over the process's life, so that the bound is one of the API, not of a second
+
+    def add(self, prediction: bytes) -> None:
+        """`c<class>`, `n<number>` or `?`, as shim/encode.py writes them. The worker is the user's: trust nothing."""
+        text = prediction.decode("utf-8", "replace")
+        if text[0] == "c":
+            self._add_class(text[1:])
+            return
+        try:
+            self.values.add(float(text[1:]) if text[0] == "n" else float("x"))
+        except (ValueError, OverflowError):
+            self.unreadable += 1
+
+    def _add_class(self, name: str) -> None:
+        if name not in self.seen:
+            if len(self.seen) >= MAX_CLASSES:
+                self.other_classes += 1
+                return
+            self.seen.add(name)
+        self.classes[name] = self.classes.get(name, 0) + 1
+
+    def take(self) -> pb.PredictionSummary:
+        summary = pb.PredictionSummary(
+            class_counts=self.classes,
+            values=self.values.to_proto() if self.values.count else None,
+            other_classes=self.other_classes,
+            unreadable=self.unreadable,
+        )
+        self.classes, self.values = {}, sketch.Sketch()
+        self.other_classes = self.unreadable = 0
+        return summary
+
+
+class Metrics:
+    """Owned by the event loop. `take` returns what a report says and begins the next interval."""
+
+    def __init__(self) -> None:
+        self.requests: dict[int, int] = {}
+        self.latency = sketch.Sketch()
+        self.queue_time = sketch.Sketch()
+        self.predictions = Predictions()
+        self._tracked = False
+        self._since = time.time()
+
+    def ended(self, status: int, latency: float, queued_for: float) -> None:
+        self.requests[status] = self.requests.get(status, 0) + 1
+        self.latency.add(latency)
+        self.queue_time.add(queued_for)
+
+    def predicted(self, prediction: bytes) -> None:
+        self._tracked = True
+        self.predictions.add(prediction)
+
+    def take(self, now: float, in_flight: int, queued: int) -> pb.ReportMetricsRequest:
+        report = pb.ReportMetricsRequest(
+            requests_by_status=self.requests,
+            latency=self.latency.to_proto(),
+            queue_time=self.queue_time.to_proto(),
+            in_flight=in_flight,
+            queued=queued,
+            predictions=self.predictions.take() if self._tracked else None,
+        )
+        report.start_time.FromNanoseconds(int(self._since * 1e9))
+        report.end_time.FromNanoseconds(int(now * 1e9))
+        self._since = now
+        self.requests, self.latency, self.queue_time = {}, sketch.Sketch(), sketch.Sketch()
+        return report

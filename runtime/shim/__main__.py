@@ -1,0 +1,26 @@
+"""Entry of a worker process: `python -I <this folder>/__main__.py <fd numbers>`.
+
+The folder is loaded as the package `_cortex_shim`, so that none of its module names can meet one of the user's.
+"""
+
+import importlib.util
+import os
+import sys
+
+
+def _load() -> None:
+    folder = os.path.dirname(os.path.abspath(__file__))
+    # Python puts the script's folder first; the user's `import logs` must never find ours.
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
+    spec = importlib.util.spec_from_file_location(
+        "_cortex_shim", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["_cortex_shim"] = module
+    spec.loader.exec_module(module)
+
+
+if __name__ == "__main__":
+    _load()
+    importlib.import_module("_cortex_shim.worker").main(sys.argv[1:])

@@ -1,0 +1,218 @@
+"""Runs async predictors: one event loop on the main thread, one task per request, cancelled with its caller."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import functools
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from . import control, encode, frames, logs, stream
+from .execute import Executor, fields
+from .payload import Request
+
+_END = object()
+
+
+class TaskJob(control.Job):
+    """A job on the loop. `cancel` and `grant` come from the control thread."""
+
+    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(number)
+        self._loop = loop
+        self._granted = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self.released = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self._loop.call_soon_threadsafe(self._cancel_task)
+
+    def _cancel_task(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def grant(self, chunks: int) -> None:
+        self._loop.call_soon_threadsafe(self._add, chunks)
+
+    def _add(self, chunks: int) -> None:
+        self.credit += chunks
+        self._granted.set()
+
+    async def wait_for_credit(self) -> None:
+        while self.credit <= 0:
+            self._granted.clear()
+            await self._granted.wait()
+        self.credit -= 1
+
+
+class Engine(asyncio.Protocol):
+    """The data socket's protocol and what its requests turn into."""
+
+    def __init__(self, executor: Executor, registry: control.Registry, out: logs.Writer | None, threads: int) -> None:
+        self._executor = executor
+        self._registry = registry
+        self._out = out
+        self._decoder = frames.Decoder()
+        self._transport: Any = None
+        self._loop = asyncio.get_running_loop()
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self.closed = asyncio.Event()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+
+    def data_received(self, data: bytes) -> None:
+        for _, number, head, body in self._decoder.feed(data):
+            job = TaskJob(number, self._loop)
+            if self._registry.take(job):
+                job.task = self._loop.create_task(self._serve(job, Request(number, head, body)))
+                # Not in a `finally` of the task: one cancelled before its first step never runs.
+                job.task.add_done_callback(functools.partial(self._done, job))
+            else:
+                self.send(frames.RELEASE, number)
+
+    async def _serve(self, job: TaskJob, request: Request) -> None:
+        logs.current.set(request)
+        began = time.perf_counter_ns()
+        after: Callable[[], Any] | None = None
+        try:
+            answer = await self._answer(request)
+            after = answer.after
+            if answer.chunks is not None:
+                await self._stream(job, request, answer, began)
+            else:
+                job.released = after is None
+                flags = 0 if job.released else frames.HELD
+                head = frames.response_head(answer.status, flags, _micros(began), fields(answer))
+                self.send(frames.RESPONSE, job.number, head, answer.body)
+        except asyncio.CancelledError:
+            after = None  # nobody waits for this answer any more
+        finally:
+            job.task = None  # what follows is not cancelled
+            if after is not None:
+                await self._after(after)
+            if self._out is not None and request.partial:
+                self._out.finish()
+
+    def _done(self, job: TaskJob, task: asyncio.Task[None]) -> None:
+        self._registry.forget(job)
+        if not task.cancelled() and task.exception() is not None:
+            self._executor.report(task.exception() or RuntimeError())
+        if not job.released:
+            self.send(frames.RELEASE, job.number)
+
+    async def _answer(self, request: Request) -> encode.Encoded:
+        try:
+            method, arguments = self._executor.prepare(request)
+            if method.is_async:
+                result = method.function(**arguments)
+                if not hasattr(result, "__anext__"):
+                    result = await result
+            else:
+                result = await self._in_thread(lambda: method.function(**arguments))
+            return self._executor.finish(result, arguments, request)
+        except Exception as error:
+            return self._executor.failed(error, request)
+        except SystemExit as error:
+            return self._executor.failed(error, request)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        context = contextvars.copy_context()
+        future = self._loop.run_in_executor(self._pool, lambda: context.run(function))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # A thread cannot be taken back; the permit stays taken until it is done.
+            await asyncio.wait([future])
+            raise
+
+    async def _stream(self, job: TaskJob, request: Request, answer: encode.Encoded, began: int) -> None:
+        items = answer.chunks.__aiter__() if hasattr(answer.chunks, "__aiter__") else self._threaded(iter(answer.chunks))
+        opened: stream.Opening | None = None
+        try:
+            item = await _next(items)
+            opened = stream.Opening(item, request.accepts_events, answer.content_type)
+            answer.content_type = opened.content_type
+            self.send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
+            while item is not _END:
+                for piece in stream.pieces(opened.encode(item)):
+                    await job.wait_for_credit()
+                    self.send(frames.STREAM_CHUNK, job.number, b"", piece)
+                item = await _next(items)
+        except Exception as error:
+            self._break(job, request, opened, error, began)
+        else:
+            self.send(frames.STREAM_END, job.number, frames.response_head(0, 0, _micros(began), []))
+        finally:
+            await self._close(items)
+
+    def _break(
+        self, job: TaskJob, request: Request, opened: stream.Opening | None, error: Exception, began: int
+    ) -> None:
+        failed = self._executor.failed(error, request)
+        if opened is None:
+            head = frames.response_head(failed.status, frames.HELD, _micros(began), fields(failed))
+            self.send(frames.RESPONSE, job.number, head, failed.body)
+            return
+        if opened.events:
+            told = stream.broken_event("the predictor failed in the middle of its answer", request.request_id)
+            self.send(frames.STREAM_CHUNK, job.number, b"", told)
+        self.send(frames.STREAM_ERROR, job.number, frames.response_head(0, 0, _micros(began), []))
+
+    async def _threaded(self, items: Any) -> AsyncIterator[Any]:
+        """A plain generator beside async methods: each step runs on a thread."""
+        while True:
+            item = await self._in_thread(lambda: next(items, _END))
+            if item is _END:
+                return
+            yield item
+
+    async def _after(self, after: Callable[[], Any]) -> None:
+        try:
+            function = getattr(after, "func", after)
+            if asyncio.iscoroutinefunction(function):
+                await after()
+            else:
+                await self._in_thread(after)
+        except Exception as error:
+            self._executor.report(error)
+
+    async def _close(self, items: Any) -> None:
+        try:
+            if hasattr(items, "aclose"):
+                await items.aclose()
+        except Exception as error:
+            self._executor.report(error)
+
+    def send(self, kind: int, number: int, head: bytes = b"", body: bytes = b"") -> None:
+        if len(body) <= 32768:
+            self._transport.write(frames.pack(kind, number, head, body))
+        else:
+            self._transport.write(frames.pack_start(kind, number, head, len(body)))
+            self._transport.write(body)
+
+
+async def _next(items: Any) -> Any:
+    try:
+        return await items.__anext__()
+    except StopAsyncIteration:
+        return _END
+
+
+def _micros(began: int) -> int:
+    return (time.perf_counter_ns() - began) // 1000
+
+
+async def serve(engine: Engine, sock: socket.socket) -> None:
+    """Until the front closes its side."""
+    sock.setblocking(False)
+    await asyncio.get_running_loop().create_unix_connection(lambda: engine, sock=sock)
+    await engine.closed.wait()

@@ -1,0 +1,151 @@
+"""What a worker hears while it is busy: cancellations and credit, on a socket and a thread of their own.
+
+The thread sleeps unless something happens, so it costs a prediction nothing. The socket's end is also the front's end.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import socket
+import threading
+
+from . import frames
+from .execute import Cancelled
+
+
+class Job:
+    """A request this worker has begun."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.credit = frames.WINDOW_CHUNKS
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Called on the control thread, with the registry's lock held."""
+        self.cancelled = True
+
+    def grant(self, chunks: int) -> None:
+        """Called on the control thread, with the registry's lock held."""
+        self.credit += chunks
+
+
+class ThreadJob(Job):
+    """A job on a thread; cancelled by an exception raised there, as soon as Python code runs."""
+
+    def __init__(self, number: int, changed: threading.Condition) -> None:
+        super().__init__(number)
+        self._changed = changed
+        self._thread = threading.get_ident()
+        self._inside = False
+        self._raised = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        if self._inside and not self._raised:
+            self._raised = True
+            _raise_in(self._thread, Cancelled)
+        self._changed.notify_all()
+
+    def grant(self, chunks: int) -> None:
+        self.credit += chunks
+        self._changed.notify_all()
+
+    def enter(self) -> None:
+        """From here the exception may come. Raises Cancelled when it is too late already."""
+        with self._changed:
+            if self.cancelled:
+                raise Cancelled
+            self._inside = True
+
+    def leave(self) -> None:
+        """From here it may not. The exception may still arrive inside this very method, hence the loop."""
+        while True:
+            try:
+                with self._changed:
+                    self._inside = False
+                    if self._raised:
+                        _raise_in(self._thread, None)
+                return
+            except Cancelled:
+                continue
+
+    def wait_for_credit(self) -> None:
+        """Takes one credit. Raises Cancelled."""
+        with self._changed:
+            while self.credit <= 0 and not self.cancelled:
+                self._changed.wait(60)
+            if self.cancelled:
+                raise Cancelled
+            self.credit -= 1
+
+
+def _raise_in(thread: int, kind: type | None) -> None:
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind) if kind else None)
+
+
+class Registry:
+    """The requests inside this worker, by number. Numbers rise in the order of the data socket."""
+
+    def __init__(self, progress: mmap.mmap) -> None:
+        self.changed = threading.Condition(threading.Lock())
+        self._progress = progress
+        self._taken = 0
+        self._skip: set[int] = set()
+        self._jobs: dict[int, Job] = {}
+
+    def take(self, job: Job) -> bool:
+        """Whether to begin it: False when it was cancelled on its way. The front reads the mark if we die."""
+        with self.changed:
+            self._taken = job.number
+            if job.number in self._skip:
+                self._skip.discard(job.number)
+                return False
+            frames.PROGRESS.pack_into(self._progress, 0, job.number)
+            self._jobs[job.number] = job
+            return True
+
+    def forget(self, job: Job) -> None:
+        with self.changed:
+            self._jobs.pop(job.number, None)
+
+    def cancel(self, number: int) -> None:
+        with self.changed:
+            job = self._jobs.get(number)
+            if job is not None:
+                job.cancel()
+            elif number > self._taken:
+                self._skip.add(number)
+
+    def grant(self, number: int, chunks: int) -> None:
+        with self.changed:
+            job = self._jobs.get(number)
+            if job is not None:
+                job.grant(chunks)
+
+
+def listen(sock: socket.socket, decoder: frames.Decoder, registry: Registry) -> None:
+    """Body of the control thread."""
+    while True:
+        try:
+            data = sock.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            die_with_front()
+        for kind, number, head, _ in decoder.feed(data):
+            if kind == frames.CANCEL:
+                registry.cancel(number)
+            elif kind == frames.CREDIT:
+                registry.grant(number, frames.CREDIT_HEAD.unpack(head)[0])
+
+
+def die_with_front() -> None:
+    """The front is gone: end at once, and take along what the user's code has started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)

@@ -1,0 +1,190 @@
+"""From what a predictor returned to the bytes of an answer.
+
+numpy, pandas, torch and pydantic values are recognised by what they can do, so none of them is imported.
+"""
+
+from __future__ import annotations
+
+import collections
+import collections.abc
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import math
+import os
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+_HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+# The front frames the answer itself.
+_HOP_BY_HOP = frozenset(["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"])
+
+JSON = "application/json"
+
+
+class Encoded:
+    """An answer ready to send; `chunks` is set instead of `body` when the answer is a stream."""
+
+    __slots__ = ("after", "body", "chunks", "content_type", "headers", "prediction", "reason", "status")
+
+    def __init__(self, status: int, content_type: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> None:
+        self.status = status
+        self.content_type = content_type
+        self.body = body
+        self.headers = headers
+        self.chunks: Any = None
+        self.reason = ""  # an ErrorReason without its prefix, when the answer is a failure of ours to name
+        self.prediction: str | None = None
+        self.after: Callable[[], Any] | None = None  # runs once the answer is on its way
+
+
+def encode(result: Any) -> Encoded:
+    """Raises TypeError or ValueError when `result` has no JSON form."""
+    if isinstance(result, (bytes, bytearray, memoryview)):
+        return Encoded(200, "application/octet-stream", bytes(result))
+    if isinstance(result, str):
+        return Encoded(200, "text/plain; charset=utf-8", result.encode("utf-8"))
+    if is_response(result):
+        return _as_is(result)
+    return Encoded(200, JSON, to_json(result))
+
+
+def to_json(value: Any) -> bytes:
+    try:
+        return _encoder.encode(value).encode("utf-8")
+    except (TypeError, ValueError):
+        # Keys that are no strings (numpy integers) reach no hook of the encoder, nor does NaN inside an array.
+        return _encoder.encode(_plain_keys(value)).encode("utf-8")
+
+
+def _default(value: Any) -> Any:
+    """One step towards JSON, for the types the standard encoder does not know."""
+    if hasattr(value, "tolist"):  # numpy arrays and scalars, torch tensors, pandas series
+        return value.tolist()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() and value.as_tuple().exponent == 0 else float(value)
+    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (uuid.UUID, os.PathLike)):
+        return str(value)
+    if isinstance(value, (set, frozenset, collections.deque, range, map, filter, zip)):
+        return list(value)
+    return _by_method(value)
+
+
+def _by_method(value: Any) -> Any:
+    for name, arguments in (("model_dump", {}), ("to_dict", _records(value)), ("_asdict", {}), ("dict", {})):
+        method = getattr(value, name, None)
+        if callable(method) and not isinstance(value, type):
+            return method(**arguments)
+    if isinstance(value, collections.abc.Mapping):
+        return dict(value)
+    raise TypeError("a value of type %s has no JSON form" % type(value).__name__)
+
+
+def _records(value: Any) -> Any:
+    return {"orient": "records"} if hasattr(value, "columns") else {}
+
+
+def _plain_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_key(key): _plain_keys(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_keys(item) for item in value]
+    return value
+
+
+def _key(key: Any) -> Any:
+    if key is None or isinstance(key, (str, int, float, bool)):
+        return key
+    plain = _default(key)
+    return plain if isinstance(plain, (str, int, float, bool)) else str(plain)
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default)
+
+
+def is_response(value: Any) -> bool:
+    """Whether it is a response object of a web framework, such as Starlette's."""
+    return isinstance(getattr(value, "status_code", None), int) and (
+        hasattr(value, "body") or hasattr(value, "content") or hasattr(value, "body_iterator") or hasattr(value, "get_data")
+    )
+
+
+def _as_is(response: Any) -> Encoded:
+    pairs = _header_pairs(response)
+    content_type = next((value for name, value in pairs if name.lower() == "content-type"), "")
+    content_type = content_type or getattr(response, "media_type", None) or ""
+    rest = [(name, value) for name, value in pairs if name.lower() != "content-type"]
+    kept = check_headers(rest)
+    check_headers([("content-type", content_type)])
+    chunks = getattr(response, "body_iterator", None)
+    body = b"" if chunks is not None else _body(response)
+    answer = Encoded(response.status_code, content_type, body, kept)
+    answer.chunks = chunks
+    return answer
+
+
+def _body(response: Any) -> bytes:
+    if hasattr(response, "get_data"):
+        return bytes(response.get_data())
+    content = response.body if hasattr(response, "body") else response.content
+    if content is None:
+        return b""
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return bytes(content)
+    return content.encode("utf-8") if isinstance(content, str) else to_json(content)
+
+
+def _header_pairs(response: Any) -> list[tuple[str, str]]:
+    raw = getattr(response, "raw_headers", None)
+    if raw is not None:
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+    headers = getattr(response, "headers", None)
+    items = headers.items() if hasattr(headers, "items") else headers
+    return [(str(name), str(value)) for name, value in items or ()]
+
+
+def check_headers(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Without those the front sets; raises ValueError where a header could break out of its line."""
+    for name, value in pairs:
+        if not _HEADER_NAME.match(name) or any(sign in value for sign in "\r\n\0"):
+            raise ValueError("the response header %r is not valid" % name)
+    return [(name, value) for name, value in pairs if name.lower() not in _HOP_BY_HOP]
+
+
+def prediction(result: Any, kind: str, key: str) -> str | None:
+    """What monitoring counts: `c<class>`, `n<number>`, `?` when it cannot be read, None when nothing is tracked."""
+    if not kind:
+        return None
+    try:
+        value = result[key] if key else result
+        if hasattr(value, "tolist"):
+            value = value.tolist()
+        while isinstance(value, (list, tuple)) and len(value) == 1:
+            value = value[0]
+        return _class(value) if kind == "classification" else _number(value)
+    except Exception:
+        return "?"
+
+
+def _class(value: Any) -> str:
+    if isinstance(value, (str, int)):
+        return "c" + str(value)[:256].replace("\0", "")
+    raise TypeError
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not math.isfinite(float(value)):
+        raise TypeError
+    return "n" + repr(float(value))

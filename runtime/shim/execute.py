@@ -1,0 +1,100 @@
+"""One call of the user's method: arguments in, an answer out, and every failure turned into the answer it deserves."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from . import encode, loader, logs, payload, signature
+
+INTERNAL = "internal server error"
+
+
+class Cancelled(BaseException):
+    """Raised inside the user's code when nobody waits for the answer any more."""
+
+
+class Executor:
+    """Knows the contract and what monitoring wants; used by both engines."""
+
+    def __init__(self, contract: signature.Contract, channel: logs.LogChannel, monitoring: dict[str, str]) -> None:
+        self.contract = contract
+        self._channel = channel
+        self._kind = monitoring.get("model_type", "")
+        self._key = monitoring.get("key", "")
+
+    def prepare(self, request: payload.Request) -> tuple[signature.Method, dict[str, Any]]:
+        """Raises Malformed, and KeyError for a verb the front should not have let through."""
+        method = self.contract.verbs[request.method]
+        return method, method.arguments(request)
+
+    def finish(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> encode.Encoded:
+        """Encodes what the method returned; runs in the part that may be cancelled, as it may call user code."""
+        callback = None
+        if type(result) is tuple and len(result) == 2 and callable(result[1]):
+            result, callback = result
+        if is_stream(result):
+            answer = encode.Encoded(200, "", b"")
+            answer.chunks = result
+        else:
+            answer = encode.encode(result)
+            if self._kind and answer.status < 400:
+                answer.prediction = encode.prediction(result, self._kind, self._key)
+        contract = self.contract
+        if contract.after is not None:
+            given = dict(arguments, response=result)
+            names = contract.after_names
+            if "payload" in names and "payload" not in given:
+                given["payload"] = request.payload()
+            given.setdefault("query_params", request.query_params)
+            given.setdefault("headers", request.headers)
+            callback = functools.partial(contract.after, **{name: given.get(name) for name in names})
+        answer.after = callback
+        return answer
+
+    def failed(self, error: BaseException, request: payload.Request) -> encode.Encoded:
+        """The answer to a caller; the traceback goes to the log and nowhere else."""
+        if isinstance(error, payload.Malformed):
+            return refusal(400, str(error), "PAYLOAD_MALFORMED", request.request_id)
+        status = getattr(error, "status_code", None)
+        if isinstance(status, int) and 400 <= status <= 599 and hasattr(error, "detail"):
+            return self._chosen(error, status, request)
+        self.report(error)
+        return refusal(500, INTERNAL, "PREDICTOR_FAILED", request.request_id)
+
+    def report(self, error: BaseException) -> None:
+        self._channel.emit("error", loader.user_traceback(error), "logging", {"logger": "predictor"})
+
+    def _chosen(self, error: Any, status: int, request: payload.Request) -> encode.Encoded:
+        """An HTTPException: the user decides status, text and headers."""
+        try:
+            detail = json.loads(encode.to_json(error.detail))
+            headers = encode.check_headers([(str(k), str(v)) for k, v in (getattr(error, "headers", None) or {}).items()])
+        except (TypeError, ValueError) as problem:
+            self.report(problem)
+            return refusal(500, INTERNAL, "PREDICTOR_FAILED", request.request_id)
+        text = detail if isinstance(detail, str) else json.dumps(detail)
+        body = {"error": text, "detail": detail, "request_id": request.request_id}
+        return encode.Encoded(status, encode.JSON, encode.to_json(body), headers)
+
+
+def refusal(status: int, text: str, reason: str, request_id: str) -> encode.Encoded:
+    answer = encode.Encoded(status, encode.JSON, encode.to_json({"error": text, "request_id": request_id}))
+    answer.reason = reason
+    return answer
+
+
+def is_stream(value: Any) -> bool:
+    """Generators stream; lists, maps and files do not."""
+    return (hasattr(value, "__next__") and hasattr(value, "send")) or (
+        hasattr(value, "__anext__") and hasattr(value, "asend")
+    )
+
+
+def fields(answer: encode.Encoded) -> list[str]:
+    """The strings of a response head."""
+    found = [answer.content_type, answer.reason, answer.prediction or ""]
+    for name, value in answer.headers:
+        found += (name, value)
+    return found

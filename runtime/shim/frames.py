@@ -1,0 +1,109 @@
+"""What the front and a worker say to each other over a Unix socket pair: length-prefixed frames, pipelined.
+
+A frame is a fixed header, a head (small fields) and a body (raw bytes, never serialised a second time). Two sockets
+connect the pair: `data` carries requests and answers, `control` what must be heard while the worker is busy.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+# Bytes after the header, number of the request, length of the head, kind.
+HEADER = struct.Struct("<IIIB")
+HEADER_SIZE = HEADER.size
+
+# Data socket, front to worker.
+REQUEST = 1
+# Data socket, worker to front.
+RESPONSE = 10  # a whole answer; gives the permit back unless HELD is set
+STREAM_HEAD = 11  # the answer begins and comes in chunks
+STREAM_CHUNK = 12
+STREAM_END = 13
+STREAM_ERROR = 14  # the answer broke off after it had begun
+RELEASE = 15  # the permit of this request is free again
+LOADED = 16  # JSON: what the predictor offers
+LOAD_FAILED = 17  # JSON: reason and traceback
+# Control socket, front to worker.
+SETUP = 30  # JSON: what to load
+CANCEL = 31
+CREDIT = 32  # the stream may send as many more chunks as the head says (4 bytes)
+
+# Flags of a response head.
+HELD = 1
+HAS_PREDICTION = 2
+
+# Chunks a stream may have on the way before the front grants more, and the largest chunk.
+WINDOW_CHUNKS = 32
+CHUNK_BYTES = 64 * 1024
+
+RESPONSE_HEAD = struct.Struct("<HBI")  # status, flags, microseconds the user's code took
+CREDIT_HEAD = struct.Struct("<I")
+# Written by the worker into the page it shares with the front: the number of the newest request it began.
+PROGRESS = struct.Struct("<Q")
+
+Frame = tuple[int, int, bytes, bytes]  # kind, number, head, body
+
+
+def pack(kind: int, number: int, head: bytes = b"", body: bytes = b"") -> bytes:
+    """One frame as one piece; for small bodies, where a copy is cheaper than a second write."""
+    return HEADER.pack(len(head) + len(body), number, len(head), kind) + head + body
+
+
+def pack_start(kind: int, number: int, head: bytes, body_size: int) -> bytes:
+    """All of a frame but its body, which the caller writes right after."""
+    return HEADER.pack(len(head) + body_size, number, len(head), kind) + head
+
+
+def request_head(fields: Sequence[bytes]) -> bytes:
+    """Joins method, path, query, content type, request id, traceparent, then header names and values in turn."""
+    return b"\0".join(fields)
+
+
+def response_head(status: int, flags: int, micros: int, fields: Sequence[str]) -> bytes:
+    """Joins content type, reason, prediction, then header names and values in turn."""
+    return RESPONSE_HEAD.pack(status, flags, min(micros, 0xFFFFFFFF)) + "\0".join(fields).encode("utf-8", "replace")
+
+
+def parse_response_head(head: bytes) -> tuple[int, int, int, list[bytes]]:
+    status, flags, micros = RESPONSE_HEAD.unpack_from(head)
+    return status, flags, micros, head[RESPONSE_HEAD.size :].split(b"\0")
+
+
+class Decoder:
+    """Cuts a stream of bytes into frames."""
+
+    def __init__(self) -> None:
+        self._rest: bytearray | None = None
+        self._need = HEADER_SIZE
+
+    @property
+    def missing(self) -> int:
+        """Bytes still to come before the next frame is whole, as far as is known."""
+        return self._need - (len(self._rest) if self._rest is not None else 0)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        rest = self._rest
+        if rest is not None:
+            rest += data
+            if len(rest) < self._need:
+                return []
+            data = bytes(rest)
+            self._rest = None
+        found = []
+        at, size = 0, len(data)
+        need = HEADER_SIZE
+        while size - at >= HEADER_SIZE:
+            length, number, head, kind = HEADER.unpack_from(data, at)
+            need = HEADER_SIZE + length
+            if at + need > size:
+                break
+            begin = at + HEADER_SIZE
+            middle = begin + head
+            at += need
+            found.append((kind, number, data[begin:middle], data[middle:at]))
+            need = HEADER_SIZE
+        if at < size:
+            self._rest = bytearray(data[at:])
+        self._need = need
+        return found

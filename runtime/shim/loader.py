@@ -1,0 +1,131 @@
+"""From a folder of the user's files to an object that answers: import, choose the class, construct.
+
+Each way to fail has a reason the user meets again in the API's status, and carries the user's own traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from . import models, signature
+
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class LoadError(Exception):
+    """`reason` is a CONDITION_REASON without its prefix, `text` what the user reads."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.text = text
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback from the first frame that is the user's."""
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_OURS, "<frozen importlib")) or os.sep + "importlib" + os.sep in filename
+
+
+def load_class(setup: dict[str, Any]) -> Any:
+    """Imports the module and returns the class. Raises LoadError."""
+    folder = os.path.join(setup["project_dir"], setup["python_path"])
+    path = os.path.join(setup["project_dir"], setup["path"])
+    if not os.path.isfile(path):
+        raise LoadError("IMPORT_FAILED", "predictor.path: the bundle has no file %r" % setup["path"])
+    for entry in (setup["project_dir"], folder):
+        entry = os.path.abspath(entry)
+        if entry in sys.path:
+            sys.path.remove(entry)
+        sys.path.insert(0, entry)
+    os.chdir(setup["project_dir"])
+    try:
+        module = _import(path, os.path.abspath(folder))
+    except BaseException as error:  # a module that calls sys.exit() is as broken as one that raises
+        raise LoadError("IMPORT_FAILED", user_traceback(error)) from None
+    cls = _choose(module, setup["class_name"], setup["path"])
+    try:
+        signature.check_class(cls)
+    except signature.Invalid as error:
+        raise LoadError("INVALID_PREDICTOR", "%s: %s.%s" % (setup["path"], cls.__name__, error)) from None
+    return cls
+
+
+def _import(path: str, folder: str) -> Any:
+    relative = os.path.splitext(os.path.relpath(path, folder))[0]
+    parts = relative.split(os.sep)
+    name = ".".join(parts)
+    if all(part.isidentifier() for part in parts) and name not in sys.modules:
+        module = importlib.import_module(name)
+        if os.path.realpath(getattr(module, "__file__", None) or "") == os.path.realpath(path):
+            return module
+    # A name that is no identifier, or that a module of the standard library already has.
+    name = "predictor_" + "".join(sign if sign.isalnum() else "_" for sign in parts[-1])
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _choose(module: Any, class_name: str, path: str) -> Any:
+    for name in [class_name] if class_name else ["PythonPredictor", "Handler"]:
+        found = getattr(module, name, None)
+        if isinstance(found, type):
+            if not signature.is_candidate(found):
+                raise LoadError("INVALID_PREDICTOR", "%s: class %s has neither predict() nor handle_post()" % (path, name))
+            return found
+    if class_name:
+        raise LoadError("INVALID_PREDICTOR", "%s has no class %s (predictor.class_name)" % (path, class_name))
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    candidates = [cls for cls in own if signature.is_candidate(cls)]
+    if len(candidates) == 1:
+        return candidates[0]
+    names: list[str] = [cls.__name__ for cls in candidates]
+    seen = "several: %s" % ", ".join(names) if names else "none"
+    raise LoadError(
+        "INVALID_PREDICTOR",
+        "%s must have a class PythonPredictor or Handler, or one class with predict(); it has %s" % (path, seen),
+    )
+
+
+def construct(cls: Any, setup: dict[str, Any]) -> signature.Contract:
+    """Runs the user's constructor. Raises LoadError."""
+    client: list[models.ModelClient] = []
+
+    def model_client() -> models.ModelClient:
+        if not client:
+            client.append(models.ModelClient(setup["project_dir"], setup["models"]))
+        return client[0]
+
+    offered: dict[str, Callable[[], Any]] = {
+        "config": lambda: setup["config"],
+        "python_client": model_client,
+        "model_client": model_client,
+        "job_spec": lambda: None,
+        "metrics_client": models.MetricsClient,
+    }
+    try:
+        arguments = signature.constructor_arguments(cls, offered)
+        instance = cls(**arguments)
+        if client:
+            client[0].attach(instance)
+        return signature.inspect_instance(instance)
+    except signature.Invalid as error:
+        raise LoadError("INVALID_PREDICTOR", "%s: %s.%s" % (setup["path"], cls.__name__, error)) from None
+    except BaseException as error:  # sys.exit() in a constructor must not look like a stop
+        reason = "OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED"
+        raise LoadError(reason, user_traceback(error)) from None

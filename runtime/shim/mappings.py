@@ -1,0 +1,75 @@
+"""The dict-likes a predictor receives: query parameters, form fields and headers."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_PARAMETER = r"(?:^|;)\s*%s\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^;]*))"
+
+
+def parameter(value: str, name: str) -> str:
+    """A parameter of a header such as `text/plain; charset=utf-8`; empty when it is absent."""
+    found = re.search(_PARAMETER % re.escape(name), value, re.IGNORECASE)
+    if found is None:
+        return ""
+    quoted, bare = found.groups()
+    return bare.strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+
+
+class MultiDict(Mapping[str, Any]):
+    """A read-only mapping whose keys may have several values: `[key]` is the last, `getlist` are all."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        self._pairs = list(pairs)
+        self._last: dict[str, Any] = dict(self._pairs)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._last[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._last)
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def getlist(self, key: str) -> list[Any]:
+        return [value for name, value in self._pairs if name == key]
+
+    def multi_items(self) -> list[tuple[str, Any]]:
+        return list(self._pairs)
+
+    def __repr__(self) -> str:
+        return "%s(%r)" % (type(self).__name__, self._pairs)
+
+
+class QueryParams(MultiDict):
+    """The query string, decoded."""
+
+    def __init__(self, query: str) -> None:
+        super().__init__(urllib.parse.parse_qsl(query, keep_blank_values=True) if query else [])
+
+
+class FormData(MultiDict):
+    """The fields of a form: each a str or an UploadFile."""
+
+
+class Headers(MultiDict):
+    """Request headers; names compare without case. Several lines of one name join with a comma in `[name]`."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        super().__init__([(name.lower(), value) for name, value in pairs])
+        if len(self._last) != len(self._pairs):
+            for name in self._last:
+                self._last[name] = ", ".join(super().getlist(name))
+
+    def __getitem__(self, key: str) -> str:
+        return str(self._last[key.lower()])
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._last
+
+    def getlist(self, key: str) -> list[Any]:
+        return super().getlist(key.lower())

@@ -1,0 +1,67 @@
+"""From the bytes of a request to the values a predictor is called with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from . import forms
+from .mappings import Headers, QueryParams, parameter
+
+
+class Malformed(Exception):
+    """The body does not parse as its content type; the text is for the caller."""
+
+
+class Request:
+    """One request as it came over the data socket. Everything is decoded when first asked for."""
+
+    __slots__ = ("_fields", "body", "content_type", "method", "number", "partial", "path", "request_id", "traceparent")
+
+    def __init__(self, number: int, head: bytes, body: bytes) -> None:
+        fields = head.decode("latin-1").split("\0")
+        self.number = number
+        self.method, self.path, _, self.content_type, self.request_id, self.traceparent = fields[:6]
+        self._fields = fields
+        self.body = body
+        self.partial: str | None = None  # a line the user's code has begun to print
+
+    @property
+    def query_params(self) -> QueryParams:
+        return QueryParams(self._fields[2])
+
+    @property
+    def headers(self) -> Headers:
+        return Headers(self._pairs())
+
+    @property
+    def accepts_events(self) -> bool:
+        return any(name == "accept" and "text/event-stream" in value for name, value in self._pairs())
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        rest = self._fields[6:]
+        return list(zip(rest[::2], rest[1::2]))
+
+    def payload(self) -> Any:
+        """The body by its content type; raises Malformed."""
+        kind = self.content_type
+        try:
+            if kind.startswith("application/json"):
+                return json.loads(self.body)
+            lowered = kind.lower()
+            if lowered.startswith("application/json"):
+                return json.loads(self.body)
+            if lowered.startswith("text/plain"):
+                return self.body.decode(parameter(kind, "charset") or "utf-8")
+            if lowered.startswith("multipart/form"):
+                return forms.parse_multipart(self.body, parameter(kind, "boundary"))
+            if lowered.startswith("application/x-www-form-urlencoded"):
+                return forms.parse_urlencoded(self.body, parameter(kind, "charset") or "utf-8")
+        except (ValueError, LookupError, RecursionError) as error:
+            shown = kind.split(";")[0]
+            raise Malformed("the request body is not valid %s: %s" % (shown, _short(error))) from None
+        return self.body
+
+
+def _short(error: BaseException) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)[:300]

@@ -1,0 +1,111 @@
+"""The contract of a user's class, read from its signatures once so that a call costs no inspection."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .payload import Request
+
+_VERBS = ("get", "post", "put", "patch", "delete")
+_AFTER_ARGUMENTS = ("response", "payload", "query_params", "headers")
+_GETTERS: dict[str, Callable[[Request], Any]] = {
+    "payload": Request.payload,
+    "query_params": lambda request: request.query_params,
+    "headers": lambda request: request.headers,
+    "batch_id": lambda request: None,
+}
+
+
+class Invalid(Exception):
+    """The class does not follow the contract; the text tells the user what to change."""
+
+
+class Method:
+    """One method of the user's object that answers requests."""
+
+    def __init__(self, function: Callable[..., Any], names: Sequence[str]) -> None:
+        self.function = function
+        self.getters = [(name, _GETTERS[name]) for name in names if name in _GETTERS]
+        self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        self.wants_payload = "payload" in names
+
+    def arguments(self, request: Request) -> dict[str, Any]:
+        """Raises Malformed when the payload does not parse."""
+        return {name: get(request) for name, get in self.getters}
+
+
+class Contract:
+    """What the object offers: a method per HTTP verb, and what runs after a reply."""
+
+    def __init__(self, instance: Any, verbs: dict[str, Method], after: Callable[..., Any] | None) -> None:
+        self.instance = instance
+        self.verbs = verbs
+        self.after = after
+        self.after_names: tuple[str, ...] = ()
+        if after is not None:
+            self.after_names = tuple(_checked(after, "post_predict", _AFTER_ARGUMENTS))
+
+    @property
+    def is_async(self) -> bool:
+        return any(method.is_async for method in self.verbs.values())
+
+
+def is_candidate(cls: Any) -> bool:
+    names = ["predict"] + ["handle_" + verb for verb in _VERBS]
+    return any(callable(getattr(cls, name, None)) for name in names)
+
+
+def is_async_class(cls: Any) -> bool:
+    found = [getattr(cls, name, None) for name in ["predict"] + ["handle_" + verb for verb in _VERBS]]
+    return any(inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method) for method in found)
+
+
+def inspect_instance(instance: Any) -> Contract:
+    """Raises Invalid."""
+    verbs: dict[str, Method] = {}
+    if callable(getattr(instance, "predict", None)):
+        verbs["POST"] = _method(instance, "predict")
+    for verb in _VERBS:
+        if callable(getattr(instance, "handle_" + verb, None)):
+            verbs[verb.upper()] = _method(instance, "handle_" + verb)
+    after = getattr(instance, "post_predict", None)
+    return Contract(instance, verbs, after if callable(after) else None)
+
+
+def check_class(cls: Any) -> None:
+    """What can be said before the constructor, which may take minutes, has run. Raises Invalid."""
+    for name in ["predict", "post_predict"] + ["handle_" + verb for verb in _VERBS]:
+        method = inspect.getattr_static(cls, name, None)
+        if inspect.isfunction(method):
+            allowed = _AFTER_ARGUMENTS if name == "post_predict" else tuple(_GETTERS)
+            _checked(method, name, allowed, skip_self=True)
+
+
+def constructor_arguments(cls: Any, offered: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Values for what the constructor names. Raises Invalid."""
+    if cls.__init__ is object.__init__:
+        return {}
+    names = _checked(cls.__init__, "__init__", tuple(offered), skip_self=True)
+    return {name: offered[name]() for name in names}
+
+
+def _method(instance: Any, name: str) -> Method:
+    function = getattr(instance, name)
+    return Method(function, _checked(function, name, tuple(_GETTERS)))
+
+
+def _checked(function: Any, name: str, allowed: Sequence[str], skip_self: bool = False) -> list[str]:
+    """The parameters of `function` that are in `allowed`; a required one that is not makes the class invalid."""
+    parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
+    found = []
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if parameter.name in allowed and parameter.kind is not parameter.POSITIONAL_ONLY:
+            found.append(parameter.name)
+        elif parameter.default is parameter.empty:
+            expected = ", ".join(allowed)
+            raise Invalid("%s() asks for %r; it may ask for: %s" % (name, parameter.name, expected))
+    return found

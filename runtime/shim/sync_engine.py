@@ -1,0 +1,192 @@
+"""Runs plain predictors: each thread takes the next frame off the socket itself, so that no request changes threads."""
+
+from __future__ import annotations
+
+import collections
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import control, encode, frames, logs, stream
+from .execute import Cancelled, Executor, fields
+from .payload import Request
+
+_RECEIVE_BYTES = 65536
+_JOIN_BYTES = 32768
+_END = object()
+
+
+class Reader:
+    """Frames off a blocking socket, in order, for one thread at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._decoder = frames.Decoder()
+        self._ready: collections.deque[frames.Frame] = collections.deque()
+        self._lock = threading.Lock()
+
+    def next(self) -> frames.Frame | None:
+        """None once the front has closed its side."""
+        with self._lock:
+            while not self._ready:
+                data = self._sock.recv(min(max(self._decoder.missing, _RECEIVE_BYTES), 1 << 20))
+                if not data:
+                    return None
+                self._ready.extend(self._decoder.feed(data))
+            return self._ready.popleft()
+
+
+class Engine:
+    """`run` is the body of every executing thread; the main thread, where the constructor ran, is one of them."""
+
+    def __init__(
+        self, sock: socket.socket, executor: Executor, registry: control.Registry, out: logs.Writer | None
+    ) -> None:
+        self._sock = sock
+        self._reader = Reader(sock)
+        self._send_lock = threading.Lock()
+        self._executor = executor
+        self._registry = registry
+        self._out = out
+
+    def run(self) -> None:
+        while True:
+            frame = self._reader.next()
+            if frame is None:
+                return
+            _, number, head, body = frame
+            job = control.ThreadJob(number, self._registry.changed)
+            if self._registry.take(job):
+                self._serve(job, Request(number, head, body))
+            else:
+                self._send(frames.RELEASE, number)
+
+    def _serve(self, job: control.ThreadJob, request: Request) -> None:
+        token = logs.current.set(request)
+        try:
+            began = time.perf_counter_ns()
+            answer = self._guarded(job, self._answer, request)
+            if answer.chunks is not None:
+                self._stream(job, request, answer, began)
+            else:
+                self._reply(job, answer, began)
+        except Cancelled:
+            job.leave()
+            self._registry.forget(job)
+            self._send(frames.RELEASE, job.number)
+        finally:
+            if self._out is not None and request.partial:
+                self._out.finish()
+            logs.current.reset(token)
+
+    def _answer(self, request: Request) -> encode.Encoded:
+        try:
+            method, arguments = self._executor.prepare(request)
+            result = method.function(**arguments)
+            return self._executor.finish(result, arguments, request)
+        except Exception as error:
+            return self._executor.failed(error, request)
+        except SystemExit as error:  # exit() in predict is an error of one request, not of the replica
+            return self._executor.failed(error, request)
+
+    def _guarded(self, job: control.ThreadJob, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Runs user code; only within it can Cancelled be raised from outside."""
+        try:
+            job.enter()
+            return function(*arguments)
+        finally:
+            job.leave()
+
+    def _reply(self, job: control.ThreadJob, answer: encode.Encoded, began: int) -> None:
+        self._registry.forget(job)
+        micros = (time.perf_counter_ns() - began) // 1000
+        flags = frames.HELD if answer.after is not None else 0
+        head = frames.response_head(answer.status, flags, micros, fields(answer))
+        self._send(frames.RESPONSE, job.number, head, answer.body)
+        if answer.after is not None:
+            self._after(answer)
+            self._send(frames.RELEASE, job.number)
+
+    def _stream(self, job: control.ThreadJob, request: Request, answer: encode.Encoded, began: int) -> None:
+        chunks = answer.chunks
+        items: Iterator[Any] = _drained(chunks) if hasattr(chunks, "__anext__") or hasattr(chunks, "__aiter__") else iter(chunks)
+        opened: stream.Opening | None = None
+        try:
+            first = self._guarded(job, next, items, _END)
+            opened = stream.Opening(first, request.accepts_events, answer.content_type)
+            answer.content_type = opened.content_type
+            self._send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
+            item = first
+            while item is not _END:
+                for piece in stream.pieces(self._guarded(job, opened.encode, item)):
+                    job.wait_for_credit()
+                    self._send(frames.STREAM_CHUNK, job.number, b"", piece)
+                item = self._guarded(job, next, items, _END)
+        except Exception as error:
+            self._break(job, request, opened, error, began)
+        else:
+            self._send(frames.STREAM_END, job.number, frames.response_head(0, 0, self._micros(began), []))
+        finally:
+            self._close(items)
+            self._registry.forget(job)
+        if answer.after is not None:
+            self._after(answer)
+        self._send(frames.RELEASE, job.number)
+
+    def _break(
+        self, job: control.ThreadJob, request: Request, opened: stream.Opening | None, error: Exception, began: int
+    ) -> None:
+        failed = self._executor.failed(error, request)
+        if opened is None:
+            head = frames.response_head(failed.status, frames.HELD, self._micros(began), fields(failed))
+            self._send(frames.RESPONSE, job.number, head, failed.body)
+            return
+        if opened.events:
+            told = stream.broken_event("the predictor failed in the middle of its answer", request.request_id)
+            self._send(frames.STREAM_CHUNK, job.number, b"", told)
+        self._send(frames.STREAM_ERROR, job.number, frames.response_head(0, 0, self._micros(began), []))
+
+    def _after(self, answer: encode.Encoded) -> None:
+        try:
+            assert answer.after is not None
+            answer.after()
+        except Exception as error:
+            self._executor.report(error)
+
+    def _close(self, items: Any) -> None:
+        close = getattr(items, "close", None)
+        try:
+            if close is not None:
+                close()
+        except Exception as error:
+            self._executor.report(error)
+
+    @staticmethod
+    def _micros(began: int) -> int:
+        return (time.perf_counter_ns() - began) // 1000
+
+    def _send(self, kind: int, number: int, head: bytes = b"", body: bytes = b"") -> None:
+        with self._send_lock:
+            if len(body) <= _JOIN_BYTES:
+                self._sock.sendall(frames.pack(kind, number, head, body))
+            else:
+                self._sock.sendall(frames.pack_start(kind, number, head, len(body)))
+                self._sock.sendall(body)
+
+
+def _drained(items: Any) -> Iterator[Any]:
+    """An async iterator (of a framework's streaming response) read by plain code."""
+    import asyncio
+
+    loop = asyncio.new_event_loop()
+    iterator = items.__aiter__()
+    try:
+        while True:
+            try:
+                yield loop.run_until_complete(iterator.__anext__())
+            except StopAsyncIteration:
+                return
+    finally:
+        loop.close()

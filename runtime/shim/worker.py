@@ -1,0 +1,116 @@
+"""Life of a worker process: hear what to load, load it, say so, answer requests until the front closes the socket."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import mmap
+import os
+import platform
+import socket
+import sys
+import threading
+from typing import Any
+
+from . import control, frames, loader, logs, signature, sync_engine
+from .execute import Executor
+
+
+def main(arguments: list[str]) -> None:
+    """Arguments: file descriptors of the data, control and log sockets and the progress page, and the front's pid."""
+    data_fd, control_fd, log_fd, page_fd, front = (int(argument) for argument in arguments)
+    _end_with(front)
+    data, commands, lines = (socket.socket(fileno=fd) for fd in (data_fd, control_fd, log_fd))
+    for sock in (data, commands, lines):
+        os.set_inheritable(sock.fileno(), False)
+    page = mmap.mmap(page_fd, mmap.PAGESIZE)
+    os.close(page_fd)
+    decoder = frames.Decoder()
+    setup = _receive_setup(commands, decoder)
+    faulthandler.enable(file=2)
+    channel = logs.LogChannel(lines, setup["worker"], setup["log_level"])
+    out = logs.install(channel)
+    registry = control.Registry(page)
+    threading.Thread(target=control.listen, args=(commands, decoder, registry), name="cortex-control", daemon=True).start()
+    try:
+        _serve(setup, data, channel, registry, out)
+    except loader.LoadError as error:
+        _send_json(data, frames.LOAD_FAILED, {"reason": error.reason, "message": error.text})
+        # The front ends this process once it has read that; threads of a half-built predictor must not keep it.
+        _wait_for_end(data)
+        os._exit(1)
+
+
+def _end_with(front: int) -> None:
+    """Asks Linux to kill this process when the front dies, even while native code holds the interpreter."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+    import signal
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != front:
+        os._exit(1)
+
+
+def _receive_setup(commands: socket.socket, decoder: frames.Decoder) -> dict[str, Any]:
+    while True:
+        data = commands.recv(65536)
+        if not data:
+            os._exit(1)
+        for kind, _, _, body in decoder.feed(data):
+            if kind == frames.SETUP:
+                setup: dict[str, Any] = json.loads(body)
+                return setup
+
+
+def _serve(
+    setup: dict[str, Any], data: socket.socket, channel: logs.LogChannel, registry: control.Registry, out: logs.Writer
+) -> None:
+    cls = loader.load_class(setup)
+    if signature.is_async_class(cls):
+        import asyncio
+
+        asyncio.run(_serve_async(cls, setup, data, channel, registry, out))
+        return
+    contract = loader.construct(cls, setup)
+    executor = Executor(contract, channel, setup["monitoring"])
+    engine = sync_engine.Engine(data, executor, registry, out)
+    _send_json(data, frames.LOADED, _offer(contract))
+    for index in range(1, setup["threads"]):
+        threading.Thread(target=engine.run, name="predict-%d" % index, daemon=True).start()
+    engine.run()
+
+
+async def _serve_async(
+    cls: Any, setup: dict[str, Any], data: socket.socket, channel: logs.LogChannel, registry: control.Registry, out: logs.Writer
+) -> None:
+    from . import async_engine
+
+    contract = loader.construct(cls, setup)
+    engine = async_engine.Engine(Executor(contract, channel, setup["monitoring"]), registry, out, setup["threads"])
+    _send_json(data, frames.LOADED, _offer(contract))
+    await async_engine.serve(engine, data)
+
+
+def _offer(contract: signature.Contract) -> dict[str, Any]:
+    return {
+        "verbs": sorted(contract.verbs),
+        "class": type(contract.instance).__name__,
+        "is_async": contract.is_async,
+        "python": platform.python_version(),
+    }
+
+
+def _send_json(data: socket.socket, kind: int, value: dict[str, Any]) -> None:
+    data.sendall(frames.pack(kind, 0, b"", json.dumps(value).encode("utf-8", "replace")))
+
+
+def _wait_for_end(data: socket.socket) -> None:
+    data.settimeout(10)
+    chunk: bytes | None = b"."
+    try:
+        while chunk:
+            chunk = data.recv(4096)
+    except OSError:
+        return

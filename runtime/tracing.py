@@ -1,0 +1,102 @@
+"""Trace context of requests, and spans when the OTEL_* variables ask for them. Off means no SDK is imported.
+
+Spans are made on behalf of the workers, which report how long the user's code took: user environments need no SDK.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.calls import Call
+
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+TRACEPARENT_FIELD = 5  # of the request head
+
+
+def valid(traceparent: bytes) -> bytes:
+    """`traceparent` when it is one, else nothing: it ends up in every log line."""
+    return traceparent if _TRACEPARENT.fullmatch(traceparent) else b""
+
+
+class Spans:
+    """Server and predict spans around a call; built only when tracing is on."""
+
+    def __init__(self, tracing: Any, api: str) -> None:
+        from opentelemetry import trace
+        from opentelemetry.propagate import extract
+
+        self._tracing = tracing
+        self._trace = trace
+        self._extract = extract
+        self._attributes = {"cortex.api": api}
+
+    def begin(self, call: Call) -> None:
+        """Starts the server span and gives the worker its context."""
+        fields = call.fields
+        carrier = {"traceparent": fields[TRACEPARENT_FIELD].decode("latin-1")}
+        state = _header(fields, b"tracestate")
+        if state:
+            carrier["tracestate"] = state
+        trace, tracer = self._trace, self._tracing.tracer
+        attributes = {
+            **self._attributes,
+            "http.request.method": fields[0].decode("latin-1"),
+            "url.path": fields[1].decode("latin-1"),
+            "cortex.request_id": call.request_id,
+        }
+        name = f"{attributes['http.request.method']} /"
+        server = tracer.start_span(name, self._extract(carrier), kind=trace.SpanKind.SERVER, attributes=attributes)
+        call.span = (server, None)
+
+    def dispatched(self, call: Call) -> None:
+        """Starts the predict span; the worker's log lines and the user's own spans hang below it."""
+        server, _ = call.span
+        tracer, fields = self._tracing.tracer, call.fields
+        predict = tracer.start_span("predict", self._trace.set_span_in_context(server))
+        predict.set_attribute("cortex.queue_time_ms", round(call.queued_for * 1e3, 3))
+        context = predict.get_span_context()
+        if context.is_valid:
+            told = f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+            fields[TRACEPARENT_FIELD] = told.encode()
+            _replace_header(fields, b"traceparent", told.encode())
+        call.span = (server, predict)
+
+    def end(self, call: Call) -> None:
+        server, predict = call.span
+        call.span = None
+        server.set_attribute("http.response.status_code", call.status)
+        for span in (predict, server):
+            if span is None:
+                continue
+            if call.status >= 500:
+                span.set_status(self._trace.Status(self._trace.StatusCode.ERROR))
+            span.end()
+
+    def shutdown(self) -> None:
+        self._tracing.shutdown()
+
+
+def set_up(instance: str, api: str, environ: Mapping[str, str]) -> Spans | None:
+    """None when nothing asks for traces."""
+    if not any(name.startswith("OTEL_") for name in environ):
+        return None
+    from services.chassis import telemetry
+
+    if not telemetry.tracing_requested(environ):
+        return None
+    return Spans(telemetry.set_up_tracing("cortex-runtime", instance, environ), api)
+
+
+def _header(fields: list[bytes], name: bytes) -> str:
+    for at in range(6, len(fields) - 1, 2):
+        if fields[at] == name:
+            return fields[at + 1].decode("latin-1")
+    return ""
+
+
+def _replace_header(fields: list[bytes], name: bytes, value: bytes) -> None:
+    for at in range(6, len(fields) - 1, 2):
+        if fields[at] == name:
+            fields[at + 1] = value
+            return
+    fields += (name, value)

@@ -1,0 +1,213 @@
+"""Keeps the workers alive: loads them, notices their end, restarts them with growing patience, and knows what to say.
+
+A predictor that cannot be loaded at the start ends the replica with the user's traceback. Later a worker's end costs
+the requests inside it and a restart; one that ends again and again is reported as a crash loop.
+"""
+
+import asyncio
+import collections
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from runtime import logs, spawn
+from runtime.config import Settings
+from runtime.dispatch import Dispatcher
+from runtime.link import Link
+from runtime.state_file import LoadFailure
+from services.chassis import backoff
+
+_CRASHES = 5
+_CRASH_WINDOW = 60.0
+# A worker in a crash loop counts as ready again after it lived this long.
+_TRIAL_SECONDS = 10.0
+_STOP_SECONDS = 2.0
+
+
+class Slot:
+    """One place for a worker, and the workers that fill it one after another."""
+
+    def __init__(self, index: int, pool: "Pool") -> None:
+        self.name = f"w{index}"
+        self.state = "STARTING"
+        self.worker: spawn.Worker | None = None
+        self.loaded = False
+        self.looping = False
+        self._pool = pool
+        self._load_failure: tuple[str, str] | None = None
+        self._heard = asyncio.Event()
+        self._crashes: collections.deque[float] = collections.deque(maxlen=_CRASHES)
+
+    def on_loaded(self, offer: Mapping[str, Any]) -> None:
+        self.loaded = True
+        self._heard.set()
+        assert self.worker is not None
+        self.state = "READY"
+        self._pool.joined(self, self.worker.link, offer)
+
+    def on_load_failed(self, reason: str, message: str) -> None:
+        self._load_failure = (reason, message)
+        self._heard.set()
+
+    async def live_once(self) -> LoadFailure | None:
+        """One worker from start to end. Returns why it never got ready, or None when it did."""
+        self.loaded, self._load_failure = False, None
+        self._heard.clear()
+        self.state = "STARTING"
+        pool = self._pool
+        link = Link(pool.settings.threads, pool.dispatcher, self)
+        try:
+            self.worker = worker = await spawn.start(
+                python=pool.settings.python, env=pool.env, name=self.name, link=link, setup=pool.settings.setup, log=pool.log
+            )
+        except OSError as error:
+            return LoadFailure("CONSTRUCTOR_FAILED", f"cannot run {pool.settings.python}: {error}", None, time.time())
+        exited = asyncio.ensure_future(spawn.ended(worker.process))
+        try:
+            failure = await self._load(worker, exited)
+            if failure is None:
+                await exited
+            return failure
+        finally:
+            worker.kill()
+            await exited
+            self.state = "DEAD"
+            pool.left(self, worker)
+            link.close()
+
+    async def _load(self, worker: spawn.Worker, exited: "asyncio.Future[None]") -> LoadFailure | None:
+        heard = asyncio.ensure_future(self._heard.wait())
+        limit = self._pool.settings.start_timeout
+        try:
+            await asyncio.wait([heard, exited], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            heard.cancel()
+        if self.loaded:
+            return None
+        if self._load_failure is None and exited.done():
+            # What it said last may still be on its way through the pipes.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await self._heard.wait()
+        code = worker.process.returncode
+        if self._load_failure is not None:
+            return LoadFailure(*self._load_failure, code, time.time())
+        if not exited.done():
+            text = f"the predictor did not load within {limit:g} s (start_timeout)"
+            return LoadFailure("CONSTRUCTOR_FAILED", text, None, time.time())
+        reason = "OUT_OF_MEMORY" if code == -9 else "CONSTRUCTOR_FAILED"
+        text = f"the worker {worker.exit_text()} while it loaded the predictor\n{worker.tail}".strip()
+        return LoadFailure(reason, text, code, time.time())
+
+    def crashed(self, now: float) -> int:
+        """Notes one more crash; returns how many there were lately."""
+        self._crashes.append(now)
+        recent = sum(1 for at in self._crashes if at > now - _CRASH_WINDOW)
+        self.looping = recent >= _CRASHES
+        return recent
+
+
+class Pool:
+    """All slots of the replica."""
+
+    def __init__(
+        self, settings: Settings, dispatcher: Dispatcher, log: logs.LogFile, changed: Callable[[], None]
+    ) -> None:
+        self.settings = settings
+        self.dispatcher = dispatcher
+        self.log = log
+        self.env = spawn.environment(settings.python, settings.env, os.environ)
+        self.failure: LoadFailure | None = None
+        self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
+        self.started = False  # every worker was loaded once
+        self._changed = changed
+        self._slots = [Slot(index, self) for index in range(settings.processes)]
+        self._stopping = False
+        self._rng = random.Random()
+        self._backoff = backoff.Backoff(first=0.1, longest=30.0)
+
+    @property
+    def ready(self) -> bool:
+        return self.started and any(slot.loaded and not slot.looping for slot in self._slots)
+
+    def describe(self) -> list[dict[str, Any]]:
+        return [
+            {"pid": slot.worker.process.pid if slot.worker else None, "state": slot.state} for slot in self._slots
+        ]
+
+    async def run(self) -> None:
+        """Until cancelled; a failure of the first load ends up in `fatal`."""
+        async with asyncio.TaskGroup() as group:
+            for slot in self._slots:
+                group.create_task(self._keep(slot))
+
+    def joined(self, slot: Slot, link: Link, offer: Mapping[str, Any]) -> None:
+        self.dispatcher.joined(link, offer)
+        if all(each.loaded for each in self._slots):
+            self.started = True
+        if slot.looping:
+            asyncio.get_running_loop().call_later(_TRIAL_SECONDS, self._passed, slot, slot.worker)
+        elif self.failure is not None and self.ready:
+            self.failure = None
+        self._changed()
+
+    def left(self, slot: Slot, worker: spawn.Worker) -> None:
+        slot.loaded = False
+        self.dispatcher.left(worker.link, worker.begun)
+        self._changed()
+
+    async def stop(self) -> None:
+        """Lets the workers end by themselves for a moment, then ends them."""
+        self._stopping = True
+        workers = [slot.worker for slot in self._slots if slot.worker and slot.worker.process.returncode is None]
+        for worker in workers:
+            worker.link.finish()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                while any(worker.process.returncode is None for worker in workers):
+                    await asyncio.sleep(0.01)
+        for worker in workers:
+            worker.kill()
+
+    async def _keep(self, slot: Slot) -> None:
+        while not self._stopping:
+            failure = await slot.live_once()
+            if self._stopping:
+                return
+            self._explain(slot, failure)
+            if not self.started and failure is not None:
+                if not self.fatal.done():
+                    self.fatal.set_result(failure)
+                return
+            recent = slot.crashed(time.monotonic())
+            if slot.looping:
+                self._report_loop(slot, failure, recent)
+            await asyncio.sleep(self._backoff.delay(recent - 1, self._rng))
+
+    def _explain(self, slot: Slot, failure: LoadFailure | None) -> None:
+        assert slot.worker is not None or failure is not None
+        if failure is not None:
+            self.log.line("error", failure.message, source="cortex", worker=slot.name, reason=failure.reason)
+        elif slot.worker is not None:
+            text = f"worker {slot.worker.exit_text()}; it is restarted"
+            self.log.line("error", text, source="cortex", worker=slot.name, reason="WORKER_DIED")
+
+    def _report_loop(self, slot: Slot, failure: LoadFailure | None, recent: int) -> None:
+        worker = slot.worker
+        last = failure.message if failure else f"{worker.exit_text()}\n{worker.tail}" if worker else ""
+        text = f"worker {slot.name} ended {recent} times within {_CRASH_WINDOW:g} s; last: {last}".strip()
+        code = worker.process.returncode if worker else None
+        self.failure = LoadFailure("CRASH_LOOP", text, code, time.time())
+        self.dispatcher.give_up()
+        self._changed()
+
+    def _passed(self, slot: Slot, worker: spawn.Worker | None) -> None:
+        """A worker that came out of a crash loop has lived long enough."""
+        if slot.worker is worker and slot.loaded:
+            slot.looping = False
+            if not any(each.looping for each in self._slots):
+                self.failure = None
+            self._changed()
