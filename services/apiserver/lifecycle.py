@@ -1,4 +1,7 @@
-"""The actions a decision comes down to, in the order that is safe: write down, route, start, and last of all stop."""
+"""The actions a decision comes down to, in the order that is safe: write down, route, stop what nobody uses, start.
+
+Stops come before starts, which count on the room: a stop that fails ends the pass before the ceiling is broken.
+"""
 
 import dataclasses
 from collections.abc import Iterator, Sequence

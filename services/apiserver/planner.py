@@ -83,8 +83,8 @@ def _live(seen: observation.Observation, api: model.Api, now: float, rng: random
     todo = [
         *lifecycle.record(seen, api, end.api, [verdict, end]),
         *([actions.PublishRoute(route)] if route != seen.published else []),
-        *_starts(seen, api, sized, now, rng),
         *lifecycle.stops(seen, api, stopping, now),
+        *_starts(seen, api, sized, now, rng),
         *lifecycle.noticed(seen, now),
     ]
     picture = status.Picture(end.api, herd.goal, wanted, available, route, busy=bool(todo) or bool(sized.victims))

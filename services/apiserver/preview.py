@@ -12,6 +12,8 @@ from services.apiserver import actions, model, observation, planner, rollout
 
 LONGEST = 200
 _MOST_PASSES = 1000
+# Longer than any replica has to prove itself.
+_IDLE_PASSES = 10
 _SHOWN = actions.StartReplica | actions.StopReplica | actions.PublishRoute | actions.WithdrawRoute
 
 
@@ -102,6 +104,7 @@ def _present(world: _World, current: model.Api) -> model.Route | None:
 def _run(world: _World) -> list[str]:
     lines: list[str] = []
     rng = random.Random(0)
+    idle = 0
     for _ in range(_MOST_PASSES):
         plan = planner.plan(world.observe(), world.now, rng)
         for action in plan.actions:
@@ -109,7 +112,8 @@ def _run(world: _World) -> list[str]:
             if isinstance(action, _SHOWN):
                 lines.append(_named(action.line(), world))
         world.now += rollout.BAKE_SECONDS
-        if not plan.actions and not rollout.in_progress(world.api):
+        idle = 0 if plan.actions else idle + 1
+        if idle > _IDLE_PASSES:
             break
     more = len(lines) - LONGEST
     return [*lines[:LONGEST], f"and {more} more"] if more > 0 else lines
