@@ -9,6 +9,8 @@ from services.apiserver.xds import activation, endpoints, kinds, replies, routes
 
 NAME = "data"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+# Envoy trusts callers on private addresses unless told whom to trust, and takes an empty list for not being told.
+_NOBODY: Mapping[str, Any] = {"address_prefix": "255.255.255.255", "prefix_len": {"value": 32}}
 _ACCESS_LOG: Mapping[str, str] = {
     "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%6fZ)%",
     "method": "%REQ(:METHOD)%",
@@ -87,7 +89,7 @@ def _identity() -> Mapping[str, Any]:
     """Who the caller is and what the request is called. No caller may steer us by `x-envoy-` headers, local or not."""
     return {
         "use_remote_address": {"value": True},
-        "internal_address_config": {},
+        "internal_address_config": {"cidr_ranges": [_NOBODY]},
         "generate_request_id": {"value": True},
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
