@@ -79,7 +79,9 @@ def _text(value: Any) -> str:
 
 
 def _level(value: Any) -> str:
-    return _LEVELS.get(value, "") or _LEVELS.get(str(value).lower(), "info")
+    if type(value) is not str:
+        return "info"
+    return _LEVELS.get(value, "") or _LEVELS.get(value.lower(), "info")
 
 
 def _time_ns(value: Any) -> int | None:

@@ -154,6 +154,6 @@ class Replica:
             except OSError:
                 continue
             part = (known or {}).get(status.st_ino) or generation.Generation(path, status)
-            part.path = path
+            part.path, part.size, part.mtime = path, status.st_size, status.st_mtime
             found[status.st_ino] = part
         return list(found.values())
