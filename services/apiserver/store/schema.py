@@ -1,7 +1,7 @@
 """Brings the database's schema to what the code expects.
 
-Alembic takes half a second to import, so it is imported only when there is something to migrate: a start with a database
-that is up to date reads one row.
+Alembic takes half a second to import, so it is imported only when there is something to migrate: a start with a
+database that is up to date reads one row.
 """
 
 import pathlib

@@ -96,7 +96,7 @@ def _meaning(error: sa.exc.DBAPIError) -> errors.CortexError | None:
         )
     if primary in (_SQLITE_BUSY, _SQLITE_LOCKED):
         return errors.DatabaseUnavailable(
-            f"another process has held the database's lock for {BUSY_SECONDS:.0f} s; nothing was changed: end it, try again",
+            f"another process held the database's lock for {BUSY_SECONDS:.0f} s; nothing was changed: try again",
             retry_after=1.0,
         )
     lost = error.connection_invalidated or (state is None and primary is None) or str(state).startswith(("08", "57P"))

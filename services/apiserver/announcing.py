@@ -1,0 +1,93 @@
+"""A store that tells: every write, whoever makes it, reaches the watchers and the reconciler.
+
+A write that began is finished and told even when its caller hangs up meanwhile: a commit that nobody heard of would
+wait for the reconciler's next round.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from services.apiserver import model, ports, watch
+
+T = TypeVar("T")
+
+
+class AnnouncingStore:
+    """`ports.StorePort` around another one. `enqueue` makes the reconciler look at an API again."""
+
+    def __init__(self, inner: ports.StorePort, hub: watch.Hub, enqueue: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._hub = hub
+        self._enqueue = enqueue
+
+    async def get_api(self, name: str) -> model.Api:
+        return await self._inner.get_api(name)
+
+    async def list_apis(self, namespace: str | None, after: str, limit: int) -> Sequence[model.Api]:
+        return await self._inner.list_apis(namespace, after, limit)
+
+    async def create_api(
+        self, api: model.Api, revision: model.Revision, *, answer: model.Answer | None = None
+    ) -> model.Api:
+        return await _whole(self._write(self._inner.create_api(api, revision, answer=answer)))
+
+    async def update_api(
+        self,
+        api: model.Api,
+        *,
+        expected_version: int,
+        revision: model.Revision | None = None,
+        answer: model.Answer | None = None,
+    ) -> model.Api:
+        work = self._inner.update_api(api, expected_version=expected_version, revision=revision, answer=answer)
+        return await _whole(self._write(work))
+
+    async def delete_api(self, name: str, uid: str) -> None:
+        await _whole(self._delete(name, uid))
+
+    async def get_revision(self, api: str, revision_id: str) -> model.Revision:
+        return await self._inner.get_revision(api, revision_id)
+
+    async def list_revisions(self, api: str, before: int | None, limit: int) -> Sequence[model.Revision]:
+        return await self._inner.list_revisions(api, before, limit)
+
+    async def set_revision_state(
+        self, api: str, revision_id: str, state: model.RevisionState, reason: model.Reason, message: str
+    ) -> None:
+        await self._inner.set_revision_state(api, revision_id, state, reason, message)
+
+    async def add_event(self, event: model.Event) -> model.Event:
+        return await _whole(self._add_event(event))
+
+    async def list_events(
+        self, namespace: str | None, api: str | None, *, before: int | None = None, after: int | None = None, limit: int
+    ) -> Sequence[model.Event]:
+        return await self._inner.list_events(namespace, api, before=before, after=after, limit=limit)
+
+    async def recall(self, request_id: str, digest: str) -> str | None:
+        return await self._inner.recall(request_id, digest)
+
+    async def remember(self, answer: model.Answer) -> None:
+        await self._inner.remember(answer)
+
+    async def _write(self, work: Coroutine[Any, Any, model.Api]) -> model.Api:
+        api = await work
+        self._hub.written(api)
+        self._enqueue(api.name)
+        return api
+
+    async def _delete(self, name: str, uid: str) -> None:
+        await self._inner.delete_api(name, uid)
+        self._hub.removed(name, uid)
+        # The name may be in use again by an API that waits to be looked at.
+        self._enqueue(name)
+
+    async def _add_event(self, event: model.Event) -> model.Event:
+        stored = await self._inner.add_event(event)
+        self._hub.happened(stored)
+        return stored
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    return await asyncio.shield(asyncio.ensure_future(work))

@@ -1,0 +1,63 @@
+"""From what the user sent to a complete spec that may be stored: defaults, bounds, and the files it names."""
+
+from collections.abc import Sequence
+
+from cortex.apiserver.v1 import spec_pb2
+from services.apiserver import blobs, convert, defaults, errors, ports, resource_names, validation
+from services.apiserver import spec as specs
+
+MOST_SHOWN = 100
+_KINDS = ("REALTIME",)
+_TYPES = ("PYTHON",)
+
+
+class Drafter:
+    def __init__(self, store: ports.BlobPort, index: blobs.Index) -> None:
+        self._blobs = store
+        self._index = index
+
+    async def draft(self, name: str, message: spec_pb2.ApiSpec) -> specs.ApiSpec:
+        """Raises InvalidArgument with everything that is wrong, BundleMissing, or Unimplemented."""
+        namespace, api_id = resource_names.parse_api(name)
+        wish = convert.wish(message)
+        _check_kind(wish)
+        files = await self._files(wish.bundle_digest)
+        spec = defaults.resolve(wish, namespace=namespace, api_id=api_id, files=files or ())
+        found = validation.check(spec)
+        if files is not None:
+            found += validation.check_files(spec, files)
+        refuse(found)
+        return spec
+
+    async def _files(self, reference: str) -> frozenset[str] | None:
+        """None for a reference that cannot be one: the validation says so."""
+        digest = reference.removeprefix("sha256:")
+        if not resource_names.is_digest(digest):
+            return None
+        if await self._blobs.size(digest) is None:
+            raise errors.BundleMissing(
+                f"the bundle {reference} was never uploaded; upload it first (BundleService.UploadBundle), then repeat",
+                metadata={"bundle_digest": reference},
+            )
+        return await self._index.files(self._blobs.path(digest))
+
+
+def refuse(violations: Sequence[errors.Violation]) -> None:
+    """Raises InvalidArgument when there are any. The text alone is enough to mend the file."""
+    if not violations:
+        return
+    shown = "; ".join(f"{violation.field}: {violation.description}" for violation in violations[:5])
+    more = f"; and {len(violations) - 5} more" if len(violations) > 5 else ""
+    raise errors.InvalidArgument(f"the API is not valid: {shown}{more}", violations=violations[:MOST_SHOWN])
+
+
+def _check_kind(wish: defaults.Wish) -> None:
+    required = []
+    for field, value, known in (("kind", wish.kind, _KINDS), ("predictor.type", wish.predictor["type"], _TYPES)):
+        if not value:
+            required.append(errors.Violation(field, f"required: {' or '.join(known)}"))
+        elif value not in known:
+            raise errors.Unimplemented(
+                f"{field}: {value!r} is not built yet; this version runs {', '.join(known)}", metadata={"field": field}
+            )
+    refuse(required)
