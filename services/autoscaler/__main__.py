@@ -4,6 +4,10 @@ import asyncio
 import os
 import random
 import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import grpc
 
 from cortex.autoscaler.v1 import autoscaler_service_pb2_grpc as pb_grpc
 from services.autoscaler import (
@@ -21,10 +25,11 @@ from services.autoscaler import settings as options
 from services.chassis import channels, clock, server, settings, telemetry
 
 
-async def serve(chosen: options.Settings, tracing: telemetry.Telemetry) -> None:
-    time = clock.SystemClock()
+def assemble(
+    chosen: options.Settings, channel: grpc.aio.Channel, tracing: telemetry.Telemetry, time: clock.Clock
+) -> tuple[server.Server, list[Coroutine[Any, Any, None]]]:
+    """The server and the loops that run beside it."""
     known, load = catalog.Catalog(), gateways.Gateways()
-    channel = channels.connect(chosen.apiserver_address, tracing)
     upstream = apiserver.ApiServer(channel=channel, known=known, time=time, rng=random.Random())
     core = scaler.Scaler(
         rule=ancestor.Ancestor(),
@@ -36,16 +41,22 @@ async def serve(chosen: options.Settings, tracing: telemetry.Telemetry) -> None:
     )
     door = activator.Activator(known=known, wake=core.wake, time=time)
     core.count_held(door)
+    reports = lrs.LoadReports(known=load, time=time, interval=chosen.autoscaler_report_interval)
     serving = server.Server(chosen.listen, tracing)
     serving.add(
         pb_grpc.add_AutoscalerServiceServicer_to_server,
         servicer.AutoscalerServicer(core, known),
         "cortex.autoscaler.v1.AutoscalerService",
     )
-    reports = lrs.LoadReports(known=load, time=time, interval=chosen.autoscaler_report_interval)
     serving.add_generic([reports.handlers(), ext_authz.ExtAuthz(door).handlers()])
+    return serving, [upstream.watch(), core.run()]
+
+
+async def serve(chosen: options.Settings, tracing: telemetry.Telemetry) -> None:
+    channel = channels.connect(chosen.apiserver_address, tracing)
     try:
-        await server.run(serving, [upstream.watch(), core.run()])
+        serving, loops = assemble(chosen, channel, tracing, clock.SystemClock())
+        await server.run(serving, loops)
     finally:
         await channel.close()
 

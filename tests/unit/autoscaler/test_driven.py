@@ -5,6 +5,7 @@
 
 import os
 import pathlib
+from collections.abc import Callable
 
 import pytest
 
@@ -60,8 +61,7 @@ def a_silent_gateway_and_a_restart() -> Drive:
 
 
 @pytest.mark.parametrize("story", [one_five_one, from_zero_and_back, a_silent_gateway_and_a_restart])
-def test_the_story_is_as_written_down(story: "object") -> None:
-    assert callable(story)
+def test_the_story_is_as_written_down(story: Callable[[], Drive]) -> None:
     told = "\n".join(story().transcript()) + "\n"
     file = GOLDEN / f"{story.__name__}.txt"
     if os.environ.get("CORTEX_UPDATE_GOLDEN"):
