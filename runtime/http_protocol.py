@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
         self.head_since, self._head_bytes = 0.0, 0
         self.body_since = self._began
         known = self._known
-        if len(self._url) + sum(map(len, self._fields)) > MAX_HEAD_BYTES:
+        if len(self._url) + sum(map(len, self._fields)) + 2 * len(self._fields) > MAX_HEAD_BYTES:
             self._refuse(errors.HEAD_TOO_LARGE)
         elif (length := known.get(b"content-length")) and int(length) > self.door.max_body:
             self._refuse(errors.TOO_LARGE)

@@ -8,7 +8,7 @@ import contextvars
 import functools
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from . import control, encode, frames, logs, stream
@@ -82,23 +82,23 @@ class Engine(asyncio.Protocol):
     async def _serve(self, job: TaskJob, request: Request) -> None:
         logs.current.set(request)
         began = time.perf_counter_ns()
-        after: Callable[[], Any] | None = None
+        after: Sequence[Callable[[], Any]] = ()
         try:
             answer = await self._answer(request)
             after = answer.after
             if answer.chunks is not None:
                 await self._stream(job, request, answer, began)
             else:
-                job.released = after is None
+                job.released = not after
                 flags = 0 if job.released else frames.HELD
                 head = frames.response_head(answer.status, flags, _micros(began), fields(answer))
                 self.send(frames.RESPONSE, job.number, head, answer.body)
         except asyncio.CancelledError:
-            after = None  # nobody waits for this answer any more
+            after = ()  # nobody waits for this answer any more
         finally:
             job.task = None  # what follows is not cancelled
-            if after is not None:
-                await self._after(after)
+            for function in after:
+                await self._after(function)
             if self._out is not None and request.partial:
                 self._out.finish()
 

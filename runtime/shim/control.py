@@ -35,9 +35,9 @@ class Job:
 class ThreadJob(Job):
     """A job on a thread; cancelled by an exception raised there, as soon as Python code runs."""
 
-    def __init__(self, number: int, changed: threading.Condition) -> None:
+    def __init__(self, number: int, registry: Registry) -> None:
         super().__init__(number)
-        self._changed = changed
+        self._lock, self._changed = registry.lock, registry.changed
         self._thread = threading.get_ident()
         self._inside = False
         self._raised = False
@@ -55,7 +55,7 @@ class ThreadJob(Job):
 
     def enter(self) -> None:
         """From here the exception may come. Raises Cancelled when it is too late already."""
-        with self._changed:
+        with self._lock:
             if self.cancelled:
                 raise Cancelled
             self._inside = True
@@ -64,7 +64,7 @@ class ThreadJob(Job):
         """From here it may not. The exception may still arrive inside this very method, hence the loop."""
         while True:
             try:
-                with self._changed:
+                with self._lock:
                     self._inside = False
                     if self._raised:
                         _raise_in(self._thread, None)
@@ -92,7 +92,8 @@ class Registry:
     """The requests inside this worker, by number. Numbers rise in the order of the data socket."""
 
     def __init__(self, progress: mmap.mmap) -> None:
-        self.changed = threading.Condition(threading.Lock())
+        self.lock = threading.Lock()
+        self.changed = threading.Condition(self.lock)
         self._progress = progress
         self._taken = 0
         self._skip: set[int] = set()
@@ -100,7 +101,7 @@ class Registry:
 
     def take(self, job: Job) -> bool:
         """Whether to begin it: False when it was cancelled on its way. The front reads the mark if we die."""
-        with self.changed:
+        with self.lock:
             self._taken = job.number
             if job.number in self._skip:
                 self._skip.discard(job.number)
@@ -110,11 +111,11 @@ class Registry:
             return True
 
     def forget(self, job: Job) -> None:
-        with self.changed:
+        with self.lock:
             self._jobs.pop(job.number, None)
 
     def cancel(self, number: int) -> None:
-        with self.changed:
+        with self.lock:
             job = self._jobs.get(number)
             if job is not None:
                 job.cancel()
@@ -122,7 +123,7 @@ class Registry:
                 self._skip.add(number)
 
     def grant(self, number: int, chunks: int) -> None:
-        with self.changed:
+        with self.lock:
             job = self._jobs.get(number)
             if job is not None:
                 job.grant(chunks)

@@ -39,7 +39,7 @@ class Encoded:
         self.chunks: Any = None
         self.reason = ""  # an ErrorReason without its prefix, when the answer is a failure of ours to name
         self.prediction: str | None = None
-        self.after: Callable[[], Any] | None = None  # runs once the answer is on its way
+        self.after: Sequence[Callable[[], Any]] = ()  # what runs once the answer is on its way
 
 
 def encode(result: Any) -> Encoded:
@@ -55,7 +55,7 @@ def encode(result: Any) -> Encoded:
 
 def to_json(value: Any) -> bytes:
     try:
-        return _encoder.encode(value).encode("utf-8")
+        return _dumps(value).encode("utf-8")
     except (TypeError, ValueError):
         # Keys that are no strings (numpy integers) reach no hook of the encoder, nor does NaN inside an array.
         return _encoder.encode(_plain_keys(value)).encode("utf-8")
@@ -89,7 +89,7 @@ def _by_method(value: Any) -> Any:
             return method(**arguments)
     if isinstance(value, collections.abc.Mapping):
         return dict(value)
-    raise TypeError("a value of type %s has no JSON form" % type(value).__name__)
+    raise TypeError(f"a value of type {type(value).__name__} has no JSON form")
 
 
 def _records(value: Any) -> Any:
@@ -112,6 +112,20 @@ def _key(key: Any) -> Any:
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_default)
+
+
+def _make_dumps() -> Callable[[Any], str]:
+    """The standard library builds its C encoder anew for each value; here it is built once. Without the check for
+    circular values, which needs state per call, such a value ends in a RecursionError."""
+    make = json.encoder.c_make_encoder
+    if make is None:
+        return _encoder.encode
+    quote = json.encoder.encode_basestring
+    pieces = make(None, _default, quote, None, ":", ",", False, False, False)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_dumps = _make_dumps()
 
 
 def is_response(value: Any) -> bool:
@@ -159,7 +173,7 @@ def check_headers(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Without those the front sets; raises ValueError where a header could break out of its line."""
     for name, value in pairs:
         if not _HEADER_NAME.match(name) or any(sign in value for sign in "\r\n\0"):
-            raise ValueError("the response header %r is not valid" % name)
+            raise ValueError(f"the response header {name!r} is not valid")
     return [(name, value) for name, value in pairs if name.lower() not in _HOP_BY_HOP]
 
 

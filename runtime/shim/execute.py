@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any
+from typing import Any, Callable, List
 
 from . import encode, loader, logs, payload, signature
 
@@ -31,9 +31,10 @@ class Executor:
 
     def finish(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> encode.Encoded:
         """Encodes what the method returned; runs in the part that may be cancelled, as it may call user code."""
-        callback = None
+        after: List[Callable[[], Any]] = []
         if type(result) is tuple and len(result) == 2 and callable(result[1]):
             result, callback = result
+            after.append(callback)
         if is_stream(result):
             answer = encode.Encoded(200, "", b"")
             answer.chunks = result
@@ -49,8 +50,8 @@ class Executor:
                 given["payload"] = request.payload()
             given.setdefault("query_params", request.query_params)
             given.setdefault("headers", request.headers)
-            callback = functools.partial(contract.after, **{name: given.get(name) for name in names})
-        answer.after = callback
+            after.append(functools.partial(contract.after, **{name: given.get(name) for name in names}))
+        answer.after = after
         return answer
 
     def failed(self, error: BaseException, request: payload.Request) -> encode.Encoded:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Tuple
 
 # Bytes after the header, number of the request, length of the head, kind.
 HEADER = struct.Struct("<IIIB")
@@ -42,7 +43,7 @@ CREDIT_HEAD = struct.Struct("<I")
 # Written by the worker into the page it shares with the front: the number of the newest request it began.
 PROGRESS = struct.Struct("<Q")
 
-Frame = tuple[int, int, bytes, bytes]  # kind, number, head, body
+Frame = Tuple[int, int, bytes, bytes]  # kind, number, head, body
 
 
 def pack(kind: int, number: int, head: bytes = b"", body: bytes = b"") -> bytes:

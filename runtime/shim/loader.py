@@ -44,7 +44,7 @@ def load_class(setup: dict[str, Any]) -> Any:
     folder = os.path.join(setup["project_dir"], setup["python_path"])
     path = os.path.join(setup["project_dir"], setup["path"])
     if not os.path.isfile(path):
-        raise LoadError("IMPORT_FAILED", "predictor.path: the bundle has no file %r" % setup["path"])
+        raise LoadError("IMPORT_FAILED", "predictor.path: the bundle has no file {!r}".format(setup["path"]))
     for entry in (setup["project_dir"], folder):
         entry = os.path.abspath(entry)
         if entry in sys.path:
@@ -59,7 +59,7 @@ def load_class(setup: dict[str, Any]) -> Any:
     try:
         signature.check_class(cls)
     except signature.Invalid as error:
-        raise LoadError("INVALID_PREDICTOR", "%s: %s.%s" % (setup["path"], cls.__name__, error)) from None
+        raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None
     return cls
 
 
@@ -86,19 +86,19 @@ def _choose(module: Any, class_name: str, path: str) -> Any:
         found = getattr(module, name, None)
         if isinstance(found, type):
             if not signature.is_candidate(found):
-                raise LoadError("INVALID_PREDICTOR", "%s: class %s has neither predict() nor handle_post()" % (path, name))
+                raise LoadError("INVALID_PREDICTOR", f"{path}: class {name} has neither predict() nor handle_post()")
             return found
     if class_name:
-        raise LoadError("INVALID_PREDICTOR", "%s has no class %s (predictor.class_name)" % (path, class_name))
+        raise LoadError("INVALID_PREDICTOR", f"{path} has no class {class_name} (predictor.class_name)")
     own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
     candidates = [cls for cls in own if signature.is_candidate(cls)]
     if len(candidates) == 1:
         return candidates[0]
     names: list[str] = [cls.__name__ for cls in candidates]
-    seen = "several: %s" % ", ".join(names) if names else "none"
+    seen = "several: {}".format(", ".join(names)) if names else "none"
     raise LoadError(
         "INVALID_PREDICTOR",
-        "%s must have a class PythonPredictor or Handler, or one class with predict(); it has %s" % (path, seen),
+        f"{path} must have a class PythonPredictor or Handler, or one class with predict(); it has {seen}",
     )
 
 
@@ -125,7 +125,7 @@ def construct(cls: Any, setup: dict[str, Any]) -> signature.Contract:
             client[0].attach(instance)
         return signature.inspect_instance(instance)
     except signature.Invalid as error:
-        raise LoadError("INVALID_PREDICTOR", "%s: %s.%s" % (setup["path"], cls.__name__, error)) from None
+        raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None
     except BaseException as error:  # sys.exit() in a constructor must not look like a stop
         reason = "OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED"
         raise LoadError(reason, user_traceback(error)) from None

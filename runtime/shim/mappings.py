@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Mapping
 
 _PARAMETER = r"(?:^|;)\s*%s\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^;]*))"
 
@@ -42,7 +42,7 @@ class MultiDict(Mapping[str, Any]):
         return list(self._pairs)
 
     def __repr__(self) -> str:
-        return "%s(%r)" % (type(self).__name__, self._pairs)
+        return f"{type(self).__name__}({self._pairs!r})"
 
 
 class QueryParams(MultiDict):

@@ -36,7 +36,7 @@ class ModelClient:
         if name is None and len(self._paths) == 1:
             return next(iter(self._paths.items()))
         if name is None or name not in self._paths:
-            raise KeyError("no model %r; declared in `models`: %s" % (name, ", ".join(sorted(self._paths)) or "none"))
+            raise KeyError("no model {!r}; declared in `models`: {}".format(name, ", ".join(sorted(self._paths)) or "none"))
         return name, self._paths[name]
 
 
@@ -53,7 +53,7 @@ def _inside(project_dir: str, path: str) -> str:
     root = os.path.realpath(project_dir)
     full = os.path.realpath(os.path.join(root, path))
     if "://" in path or os.path.commonpath([root, full]) != root:
-        raise ValueError("`models` path %r: only files of the bundle are in effect yet" % path)
+        raise ValueError(f"`models` path {path!r}: only files of the bundle are in effect yet")
     return full
 
 

@@ -107,5 +107,5 @@ def _checked(function: Any, name: str, allowed: Sequence[str], skip_self: bool =
             found.append(parameter.name)
         elif parameter.default is parameter.empty:
             expected = ", ".join(allowed)
-            raise Invalid("%s() asks for %r; it may ask for: %s" % (name, parameter.name, expected))
+            raise Invalid(f"{name}() asks for {parameter.name!r}; it may ask for: {expected}")
     return found

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from . import encode, frames
-
-Encode = Callable[[Any], bytes]
 
 
 class Opening:
@@ -39,7 +37,7 @@ def event(item: Any) -> bytes:
     elif item.startswith(("data:", "event:", "id:", "retry:", ":")) and item.endswith("\n\n"):
         return item.encode("utf-8")
     lines = item.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "".join("data: %s\n" % line for line in lines).encode("utf-8") + b"\n"
+    return "".join(f"data: {line}\n" for line in lines).encode("utf-8") + b"\n"
 
 
 def broken_event(text: str, request_id: str) -> bytes:

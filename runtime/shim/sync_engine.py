@@ -57,7 +57,7 @@ class Engine:
             if frame is None:
                 return
             _, number, head, body = frame
-            job = control.ThreadJob(number, self._registry.changed)
+            job = control.ThreadJob(number, self._registry)
             if self._registry.take(job):
                 self._serve(job, Request(number, head, body))
             else:
@@ -102,10 +102,10 @@ class Engine:
     def _reply(self, job: control.ThreadJob, answer: encode.Encoded, began: int) -> None:
         self._registry.forget(job)
         micros = (time.perf_counter_ns() - began) // 1000
-        flags = frames.HELD if answer.after is not None else 0
+        flags = frames.HELD if answer.after else 0
         head = frames.response_head(answer.status, flags, micros, fields(answer))
         self._send(frames.RESPONSE, job.number, head, answer.body)
-        if answer.after is not None:
+        if answer.after:
             self._after(answer)
             self._send(frames.RELEASE, job.number)
 
@@ -131,7 +131,7 @@ class Engine:
         finally:
             self._close(items)
             self._registry.forget(job)
-        if answer.after is not None:
+        if answer.after:
             self._after(answer)
         self._send(frames.RELEASE, job.number)
 
@@ -149,11 +149,11 @@ class Engine:
         self._send(frames.STREAM_ERROR, job.number, frames.response_head(0, 0, self._micros(began), []))
 
     def _after(self, answer: encode.Encoded) -> None:
-        try:
-            assert answer.after is not None
-            answer.after()
-        except Exception as error:
-            self._executor.report(error)
+        for function in answer.after:
+            try:
+                function()
+            except Exception as error:
+                self._executor.report(error)
 
     def _close(self, items: Any) -> None:
         close = getattr(items, "close", None)
