@@ -76,6 +76,9 @@ def _gateway(
         str(min(2, len(os.sched_getaffinity(0)))),
         # Without hot restart a new process needs nothing of a killed one's shared memory.
         "--disable-hot-restart",
+        # Access logs are read by people who wait for their line.
+        "--file-flush-interval-msec",
+        "1000",
         "--drain-time-s",
         "5",
         "--log-level",
