@@ -23,7 +23,7 @@ class BackendPort(Protocol):
 
 
 class Changed(Protocol):
-    def __call__(self, api: str) -> None: ...
+    def __call__(self, api: str, /) -> None: ...
 
 
 class GatewayPort(Protocol):

@@ -25,7 +25,7 @@ class Checks:
         self._answer.set_result(self._message(status={"code": 0}))
 
     def deny(self, body: str) -> None:
-        denied = {"status": {"code": "ServiceUnavailable"}, "body": body}
+        denied: dict[str, Any] = {"status": {"code": "ServiceUnavailable"}, "body": body}
         denied["headers"] = [{"header": {"key": "retry-after", "value": "7"}}]
         self._answer.set_result(self._message(status={"code": 14}, denied_response=denied))
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -176,7 +176,7 @@ async def running(directory: pathlib.Path) -> AsyncIterator[Rig]:
 
 def route(
     api: str,
-    revisions: dict[str, tuple[int, Sequence[model.Endpoint]]],
+    revisions: Mapping[str, tuple[int, Sequence[model.Endpoint]]],
     *,
     activate: bool = False,
     **networking: Any,
@@ -189,5 +189,5 @@ def route(
 
 async def grpc_call(rig: Rig, request: bytes, metadata: Sequence[tuple[str, str]]) -> bytes:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{rig.data_port}") as channel:
-        call = channel.unary_unary("/cortex.runtime.v1.PredictionService/Predict")
+        call: Any = channel.unary_unary("/cortex.runtime.v1.PredictionService/Predict")
         return bytes(await call(request, metadata=metadata, timeout=WAIT_SECONDS))

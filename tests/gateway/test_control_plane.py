@@ -25,7 +25,7 @@ async def test_a_restart_of_the_control_plane_sends_nothing_again(rig: rigs.Rig)
         assert calls.failures == []
         assert await _updates(rig) == attempts and _versions(rig) == versions
         view = rig.gateway.view()
-        assert view.in_use == {first.name, second.name} and dict(view.acked) == {it.api: it for it in routes}
+        assert view.in_use == frozenset({first.name, second.name}) and dict(view.acked) == {it.api: it for it in routes}
 
 
 async def test_what_changed_while_the_control_plane_was_away_arrives_without_an_error(rig: rigs.Rig) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -128,5 +129,5 @@ async def test_a_request_ends_at_the_apis_timeout(rig: rigs.Rig) -> None:
         assert "request_timeout" in json.loads(response.body)["error"]
 
 
-def _route(hosts: list[replicas.Replica], **networking: object) -> model.Route:
+def _route(hosts: list[replicas.Replica], **networking: Any) -> model.Route:
     return rigs.route("text", {"r1": (100, [replica.endpoint for replica in hosts])}, **networking)

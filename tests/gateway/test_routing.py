@@ -80,9 +80,9 @@ async def test_grpc_without_a_known_api_is_told_so(
 
 @pytest.mark.parametrize("revisions", [{}, {"r1": (100, [])}])
 async def test_an_api_without_replicas_is_unavailable_never_unknown(
-    rig: rigs.Rig, revisions: dict[str, tuple[int, list[object]]]
+    rig: rigs.Rig, revisions: dict[str, tuple[int, list[model.Endpoint]]]
 ) -> None:
-    await rig.publish(rigs.route("text", revisions))  # type: ignore[arg-type]  # the lists are empty
+    await rig.publish(rigs.route("text", revisions))
     response = await rig.ask("/text")
     assert response.status == 503 and response.headers["retry-after"] == "1"
     assert json.loads(response.body)["request_id"] == response.headers["x-request-id"]
@@ -119,8 +119,8 @@ async def test_callers_cannot_steer_the_gateway_by_its_own_headers(rig: rigs.Rig
 
         replica.answer = answer
         await rig.publish(_route("text", replica))
-        headers = {"x_envoy_retry_on": "5xx", "x_envoy_max_retries": "3"}
-        assert (await rig.ask("/text", **headers)).body == b"mine"
+        answer_to = await rig.ask("/text", x_envoy_retry_on="5xx", x_envoy_max_retries="3")
+        assert answer_to.body == b"mine"
         assert replica.requests == 1
 
 

@@ -29,6 +29,7 @@ def address_of(endpoint: model.Endpoint, *, grpc: bool) -> str:
     return endpoint.grpc_address if grpc else endpoint.http_address
 
 
+@functools.lru_cache(maxsize=65536)
 def split(address: str) -> tuple[str, int]:
     """Host and port of `127.0.0.1:20000` or `[::1]:20000`. Raises ValueError: Envoy takes no names here."""
     host, _, port = address.rpartition(":")

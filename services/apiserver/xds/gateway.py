@@ -5,7 +5,7 @@ Publishing is a matter of this module's memory; the streams (`ads.py`) ask what 
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -63,7 +63,7 @@ class Gateway:
         for api, problem in self._refused.items():
             _log.error("route cannot be configured; the gateway keeps the one before", api=api, problem=problem)
         before = self._snapshot.routes if self._snapshot else {}
-        admitted = list(_admitted(wanted, self._refused, before))
+        admitted = _admitted(wanted, self._refused, before) if self._refused else wanted
         self._number(admitted, before)
         self._snapshot = snapshot.build(admitted, self._options)
         self._refresh()
@@ -202,11 +202,10 @@ class Gateway:
 
 def _admitted(
     wanted: Sequence[model.Route], refused: Mapping[str, str], before: Mapping[str, model.Route]
-) -> Iterator[model.Route]:
+) -> Sequence[model.Route]:
     """A refused route is replaced by the one that served before it, where that is still possible."""
     chosen = [route for route in wanted if route.api not in refused]
     names = {route.api for route in chosen}
     fallback = {api: before[api] for api in refused if api in before and api not in names}
-    yield from chosen
     conflicts = snapshot.admit([*chosen, *fallback.values()])
-    yield from (route for api, route in fallback.items() if api not in conflicts)
+    return [*chosen, *(route for api, route in fallback.items() if api not in conflicts)]

@@ -109,7 +109,7 @@ class Stream:
         if not self.subscriptions[Kind.CLUSTER].holds(self._clusters(snapshot)):
             return False
         wanted = self._endpoints(snapshot)
-        return wanted.keys() == snapshot.of(Kind.ENDPOINT).keys() and (not wanted or held.holds(wanted))
+        return snapshot.of(Kind.ENDPOINT).keys() <= wanted.keys() and held.holds(wanted)
 
     def _clusters(self, snapshot: Snapshot) -> Content:
         wanted = snapshot.of(Kind.CLUSTER)
@@ -119,9 +119,11 @@ class Stream:
         return {**wanted, **{name: clusters.resource(name) for name in known if name not in wanted}}
 
     def _endpoints(self, snapshot: Snapshot) -> Content:
-        names = self.subscriptions[Kind.ENDPOINT].names
-        wanted = snapshot.of(Kind.ENDPOINT)
-        return {name: self._growing(name, wanted[name], snapshot) for name in sorted(names) if name in wanted}
+        """Those of clusters that only stay for a while are left as they are."""
+        held = self.subscriptions[Kind.ENDPOINT]
+        wanted, applied = snapshot.of(Kind.ENDPOINT), held.applied or {}
+        chosen = {name: self._growing(name, wanted[name], snapshot) for name in sorted(held.names) if name in wanted}
+        return chosen | {name: applied[name] for name in sorted(held.names & applied.keys() - wanted.keys())}
 
     def _growing(self, name: str, wanted: kinds.Resource, snapshot: Snapshot) -> kinds.Resource:
         """Old and new endpoints together, while the API's routes are still those for the old."""
