@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from tests.autoscaler.world import NAME, World, until, world
+from tests.autoscaler.world import NAME, Json, World, until, world
 
 ZERO = {"autoscaling": {"min_replicas": 0, "max_replicas": 4, "max_replica_concurrency": 60}}
 READY = {"desired_replicas": 1, "ready_replicas": 1, "routable_replicas": 1}
@@ -24,8 +24,8 @@ def refused(answer: Any) -> tuple[int, dict[str, str], str]:
     return denied.status.code, {h.header.key: h.header.value for h in denied.headers}, denied.body
 
 
-async def at_zero(here: World, **spec: Any) -> None:
-    here.apiserver.put({"desired_replicas": 0}, **(spec or ZERO))
+async def at_zero(here: World, spec: Json = ZERO) -> None:
+    here.apiserver.put({"desired_replicas": 0}, spec)
     await until(lambda: here.apiserver.watchers == 1, "the watch")
     await until(lambda: known(here), "the API to be known")
 
@@ -57,7 +57,7 @@ async def test_fifty_at_once_wake_the_api_once_and_all_pass() -> None:
 
 async def test_a_routable_api_passes_at_once() -> None:
     async with world() as here:
-        here.apiserver.put(READY, **ZERO)
+        here.apiserver.put(READY, ZERO)
         await until(lambda: known(here), "the API to be known")
         answer = await here.check(timeout=1.0)
         assert answer.status.code == 0 and not here.apiserver.scaled
@@ -65,9 +65,9 @@ async def test_a_routable_api_passes_at_once() -> None:
 
 async def test_the_budget_ends_in_503_that_says_what_to_do() -> None:
     async with world() as here:
-        await at_zero(here, networking={"activation_timeout": "0.300s"}, **ZERO)
+        await at_zero(here, {"networking": {"activation_timeout": "0.300s"}, **ZERO})
         began = time.monotonic()
-        status, headers, body = refused(await here.check(x_request_id="abc"))
+        status, headers, body = refused(await here.check(headers={"x-request-id": "abc"}))
         assert 0.25 < time.monotonic() - began < 1.0
         assert status == 503 and int(headers["retry-after"]) >= 1 and headers["content-type"] == "application/json"
         told = json.loads(body)
@@ -77,9 +77,9 @@ async def test_the_budget_ends_in_503_that_says_what_to_do() -> None:
 async def test_the_callers_own_deadline_is_honoured() -> None:
     async with world() as here:
         await at_zero(here)
-        for headers in ({"grpc_timeout": "200m"}, {"x_request_timeout_ms": "200"}):
+        for headers in ({"grpc-timeout": "200m"}, {"x-request-timeout-ms": "200"}):
             began = time.monotonic()
-            assert refused(await here.check(**headers))[0] == 503
+            assert refused(await here.check(headers=headers))[0] == 503
             assert time.monotonic() - began < 1.0
         # The gateway's own patience counts too, and the answer comes before it ends.
         assert refused(await here.check(timeout=0.5))[0] == 503
@@ -87,8 +87,8 @@ async def test_the_callers_own_deadline_is_honoured() -> None:
 
 async def test_grpc_calls_get_words_not_json() -> None:
     async with world() as here:
-        await at_zero(here, networking={"activation_timeout": "0.050s"}, **ZERO)
-        answer = await here.check(content_type="application/grpc+proto")
+        await at_zero(here, {"networking": {"activation_timeout": "0.050s"}, **ZERO})
+        answer = await here.check(headers={"content-type": "application/grpc+proto"})
         status, headers, body = refused(answer)
         assert (status, answer.status.code) == (503, 14)
         assert body.startswith(NAME) and "content-type" not in headers and "retry-after" in headers
@@ -130,7 +130,7 @@ async def test_a_client_that_goes_away_frees_its_slot() -> None:
 async def test_more_than_one_replica_could_take_is_refused_at_once() -> None:
     small = {"autoscaling": {"min_replicas": 0, "max_replica_concurrency": 2}}
     async with world() as here:
-        await at_zero(here, **small)
+        await at_zero(here, small)
         waiting = [asyncio.ensure_future(_answer(here.check())) for _ in range(2)]
         await until(lambda: _holds(here, 2), "two held")
         status, headers, body = refused(await asyncio.wait_for(here.check(), 1))
@@ -153,9 +153,9 @@ async def test_an_unknown_api_is_waited_for_a_little() -> None:
         other = "namespaces/default/apis/new"
         waiting = asyncio.ensure_future(_answer(here.check(other)))
         here.apiserver.starts = True
-        here.apiserver.put({"desired_replicas": 0}, name=other, **ZERO)
+        here.apiserver.put({"desired_replicas": 0}, ZERO, name=other)
         assert (await asyncio.wait_for(waiting, 3)).status.code == 0
-        refusal = refused(await here.check("namespaces/default/apis/never", x_request_timeout_ms="100"))
+        refusal = refused(await here.check("namespaces/default/apis/never", headers={"x-request-timeout-ms": "100"}))
         assert refusal[0] == 503 and "not known" in refusal[2]
 
 
@@ -179,5 +179,5 @@ async def _holds(here: World, count: int) -> bool:
 
 
 async def _refused_at_once(here: World) -> bool:
-    answer = await here.check(x_request_timeout_ms="200")
+    answer = await here.check(headers={"x-request-timeout-ms": "200"})
     return "cannot start" in refused(answer)[2]

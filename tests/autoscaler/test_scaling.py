@@ -32,7 +32,7 @@ async def test_replicas_follow_the_load_of_all_revisions_and_explain_themselves(
     load = {f"{NAME}/revisions/r1": 4, f"{NAME}/revisions/r2#grpc": 4, "apiserver": 2}
     async with world() as here:
         here.apiserver.starts = True
-        here.apiserver.put(ONE, **FAST)
+        here.apiserver.put(ONE, FAST)
         async with here.gateway(lambda: load):
             await until(lambda: desired(here) == 4, "four replicas")
             decision = await here.decisions.GetDecision(pb.GetDecisionRequest(name=NAME))
@@ -63,7 +63,7 @@ async def _all_pages(here: World, page_size: int) -> list[pb.Decision]:
 
 async def test_without_a_report_nothing_is_decided() -> None:
     async with world() as here:
-        here.apiserver.put({"desired_replicas": 4, "ready_replicas": 4, "routable_replicas": 4}, **FAST)
+        here.apiserver.put({"desired_replicas": 4, "ready_replicas": 4, "routable_replicas": 4}, FAST)
         await until(lambda: _decided(here, pb.DECISION_TERM_NO_DATA), "a blind decision")
         decision = await here.decisions.GetDecision(pb.GetDecisionRequest(name=NAME))
         assert "no gateway has reported" in decision.explanation and decision.desired_replicas == 4
@@ -84,8 +84,8 @@ async def test_the_apiserver_goes_and_comes_back_with_another_state() -> None:
     async with world() as here:
         here.apiserver.starts = True
         other = "namespaces/default/apis/other"
-        here.apiserver.put(ONE, **FAST)
-        here.apiserver.put(ONE, name=other, **FAST)
+        here.apiserver.put(ONE, FAST)
+        here.apiserver.put(ONE, FAST, name=other)
         await until(lambda: _decided(here, pb.DECISION_TERM_NO_DATA), "the first decision")
         await here.stop_apiserver()
         del here.apiserver.apis[other]
@@ -99,7 +99,7 @@ async def test_the_apiserver_goes_and_comes_back_with_another_state() -> None:
 
 async def test_a_deleted_api_is_forgotten_and_errors_carry_reasons() -> None:
     async with world() as here:
-        here.apiserver.put(ONE, **FAST)
+        here.apiserver.put(ONE, FAST)
         await until(lambda: _decided(here, pb.DECISION_TERM_NO_DATA), "the first decision")
         here.apiserver.delete(NAME)
         await until(lambda: _not_found(here, NAME), "the API to be gone")
@@ -115,7 +115,7 @@ async def _reason(here: World, name: str) -> str:
     try:
         await here.decisions.GetDecision(pb.GetDecisionRequest(name=name))
     except grpc.aio.AioRpcError as error:
-        return _info(rpc_status.from_call(error)).reason
+        return str(_info(rpc_status.from_call(error)).reason)  # type: ignore[arg-type]  # it is a Call
     return ""
 
 

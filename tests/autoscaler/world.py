@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 
-from cortex.apiserver.v1 import api_pb2, api_service_pb2_grpc
+from cortex.apiserver.v1 import api_pb2
 from cortex.apiserver.v1 import api_service_pb2 as pb
 from cortex.autoscaler.v1 import autoscaler_service_pb2, autoscaler_service_pb2_grpc
 from services import xds_types
@@ -19,10 +19,11 @@ from services.autoscaler import settings
 from services.chassis import channels, clock, telemetry
 
 NAME = "namespaces/default/apis/iris"
+Json = dict[str, Any]
 _QUIET = telemetry.Telemetry(None, None)
 
 
-class FakeApiServer(api_service_pb2_grpc.ApiServiceServicer):
+class FakeApiServer:
     """Keeps APIs, grants every ScaleApi, and streams changes. `starts`: whether a wanted replica gets ready at once."""
 
     def __init__(self) -> None:
@@ -32,9 +33,9 @@ class FakeApiServer(api_service_pb2_grpc.ApiServiceServicer):
         self.refusals = 0
         self._streams: list[asyncio.Queue[pb.WatchApisResponse]] = []
 
-    def put(self, status: dict[str, Any], *, name: str = NAME, **spec: Any) -> None:
+    def put(self, status: Json, spec: Json | None = None, *, name: str = NAME) -> None:
         known = self.apis.get(name) or api_pb2.Api(name=name, uid=f"uid-{name}")
-        json_format.ParseDict({"spec": spec, "status": status}, known)
+        json_format.ParseDict({"spec": spec or {}, "status": status}, known)
         self.publish(known)
 
     def publish(self, api: api_pb2.Api) -> None:
@@ -94,7 +95,7 @@ class World:
     async def start_apiserver(self) -> None:
         """Again, at the same address."""
         self.upstream = grpc.aio.server()
-        api_service_pb2_grpc.add_ApiServiceServicer_to_server(self.apiserver, self.upstream)
+        _serve(self.apiserver, self.upstream)
         self.upstream.add_insecure_port(self.upstream_address)
         await self.upstream.start()
 
@@ -102,12 +103,11 @@ class World:
     def decisions(self) -> Any:
         return autoscaler_service_pb2_grpc.AutoscalerServiceStub(self.channel)
 
-    def check(self, api: str = NAME, *, timeout: float = 10.0, **headers: str) -> Any:
+    def check(self, api: str = NAME, *, timeout: float = 10.0, headers: dict[str, str] | None = None) -> Any:
         """What Envoy asks while it holds a request."""
         request = xds_types.message("envoy.service.auth.v3.CheckRequest")()
         request.attributes.context_extensions["api"] = api
-        for key, value in headers.items():
-            request.attributes.request.http.headers[key.replace("_", "-")] = value
+        request.attributes.request.http.headers.update(headers or {})
         response = xds_types.message("envoy.service.auth.v3.CheckResponse")
         call = self.channel.unary_unary(
             "/envoy.service.auth.v3.Authorization/Check",
@@ -117,8 +117,7 @@ class World:
         return call(request, timeout=timeout)
 
     async def held(self, api: str = NAME) -> int:
-        request = autoscaler_service_pb2.GetDecisionRequest(name=api)
-        decision = await self.decisions.GetDecision(request)
+        decision = await self.decisions.GetDecision(autoscaler_service_pb2.GetDecisionRequest(name=api))
         return int(decision.held_requests)
 
     @contextlib.asynccontextmanager
@@ -151,11 +150,25 @@ class World:
             await call.write(xds_types.from_dict(request.DESCRIPTOR.full_name, {"cluster_stats": stats}))
 
 
+def _serve(fake: FakeApiServer, server: grpc.aio.Server) -> None:
+    """Only the two methods that are called here."""
+    handlers: dict[str, Any] = {
+        "WatchApis": grpc.unary_stream_rpc_method_handler(
+            fake.WatchApis, pb.WatchApisRequest.FromString, pb.WatchApisResponse.SerializeToString
+        ),
+        "ScaleApi": grpc.unary_unary_rpc_method_handler(
+            fake.ScaleApi, pb.ScaleApiRequest.FromString, api_pb2.Api.SerializeToString
+        ),
+    }
+    service = grpc.method_handlers_generic_handler("cortex.apiserver.v1.ApiService", handlers)
+    server.add_generic_rpc_handlers((service,))
+
+
 @contextlib.asynccontextmanager
 async def world(*, interval: float = 0.05) -> AsyncIterator[World]:
     fake = FakeApiServer()
     upstream = grpc.aio.server()
-    api_service_pb2_grpc.add_ApiServiceServicer_to_server(fake, upstream)
+    _serve(fake, upstream)
     upstream_address = f"127.0.0.1:{upstream.add_insecure_port('127.0.0.1:0')}"
     await upstream.start()
     chosen = settings.Settings("127.0.0.1:0", upstream_address, "info", interval, interval)
