@@ -1,4 +1,9 @@
-"""The SDK: everything the command line does, as typed synchronous calls. Errors are those of `exceptions`."""
+"""The SDK: everything the command line does, as typed synchronous calls. Errors are those of `exceptions`.
+
+What only a deploy needs (YAML, zip) and what only a prediction needs is imported there: `cortex get` is in a hurry.
+"""
+
+from __future__ import annotations
 
 import datetime
 import json
@@ -7,22 +12,17 @@ import pathlib
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cortex.apiserver.v1 import (
-    api_pb2,
-    api_service_pb2,
-    api_service_pb2_grpc,
-    event_pb2,
-    event_service_pb2,
-    event_service_pb2_grpc,
-    gateway_pb2,
-    revision_pb2,
-)
-from cortex_client import deploying, environments, exceptions, names, observing, prediction, streams, upload
+from cortex.apiserver.v1 import api_service_pb2, api_service_pb2_grpc, event_service_pb2, event_service_pb2_grpc
+from cortex_client import environments, exceptions, names, observing, streams
 from cortex_client.deployment import Deployment
-from cortex_client.project import loader
 from cortex_client.transport import Pending, Transport
+
+if TYPE_CHECKING:
+    from cortex.apiserver.v1 import api_pb2, event_pb2, gateway_pb2, revision_pb2
+    from cortex_client import deploying, prediction, upload
+    from cortex_client.project import loader
 
 _FOLLOW_GIVES_UP_AFTER = 300.0
 _PAGE = 1000
@@ -54,10 +54,10 @@ class Client:
         self.timeout = timeout
         self.apis = api_service_pb2_grpc.ApiServiceStub(self.transport.channel)
         self._events = event_service_pb2_grpc.EventServiceStub(self.transport.channel)
-        self._predictor = prediction.Predictor()
+        self._kept_predictor: prediction.Predictor | None = None
         self._urls: dict[str, str] = {}
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(
@@ -66,8 +66,17 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._predictor.close()
+        if self._kept_predictor is not None:
+            self._kept_predictor.close()
         self.transport.close()
+
+    @property
+    def _predictor(self) -> prediction.Predictor:
+        if self._kept_predictor is None:
+            from cortex_client import prediction
+
+            self._kept_predictor = prediction.Predictor()
+        return self._kept_predictor
 
     def name(self, api: str) -> str:
         """The resource name of an API given by id or by resource name."""
@@ -95,6 +104,8 @@ class Client:
         self, source: Source, *, project: str | os.PathLike[str] | None = None, progress: upload.Progress | None = None
     ) -> list[Deployment]:
         """Deploys every API of `source`."""
+        from cortex_client import deploying, upload
+
         with deploying.prepare(source, _folder(project)) as prepared:
             upload.ensure(self.transport, self.namespace, prepared.bundle, progress=progress)
             return [self.apply(loaded, prepared) for loaded in prepared.apis]
@@ -113,6 +124,8 @@ class Client:
         self, source: Source, *, project: str | os.PathLike[str] | None = None
     ) -> list[api_service_pb2.PlanApiResponse]:
         """What deploy would do, per API; changes nothing and uploads nothing."""
+        from cortex_client import deploying
+
         with deploying.prepare(source, _folder(project)) as prepared:
             return [self.plan_one(loaded, prepared) for loaded in prepared.apis]
 

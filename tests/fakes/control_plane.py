@@ -59,7 +59,7 @@ class ControlPlane:
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
 
     def __enter__(self) -> "ControlPlane":
-        register = (
+        register: tuple[tuple[Any, Any], ...] = (
             (api_service_pb2_grpc.add_ApiServiceServicer_to_server, services.Apis(self)),
             (bundle_service_pb2_grpc.add_BundleServiceServicer_to_server, services.Bundles(self)),
             (event_service_pb2_grpc.add_EventServiceServicer_to_server, services.Events(self)),
@@ -70,7 +70,7 @@ class ControlPlane:
             (prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server, services.Predictions(self)),
         )
         for add, servicer in register:
-            add(servicer, self._server)  # type: ignore[operator]
+            add(servicer, self._server)
         port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         self.address = f"127.0.0.1:{port}"
@@ -125,9 +125,9 @@ def status_of(
     return status
 
 
-def condition(kind: str, holds: bool, reason: int = 0, message: str = "") -> condition_pb2.Condition:
+def condition(kind: str, holds: bool, reason: Any = 0, message: str = "") -> condition_pb2.Condition:
     truth = condition_pb2.CONDITION_STATUS_TRUE if holds else condition_pb2.CONDITION_STATUS_FALSE
-    return condition_pb2.Condition(type=kind, status=truth, reason=reason, message=message)  # type: ignore[arg-type]
+    return condition_pb2.Condition(type=kind, status=truth, reason=reason, message=message)
 
 
 def _next(api: api_pb2.Api) -> api_pb2.Api:
@@ -137,7 +137,7 @@ def _next(api: api_pb2.Api) -> api_pb2.Api:
     return copy
 
 
-def _replica(api: api_pb2.Api, state: int, message: str = "") -> api_pb2.Api:
+def _replica(api: api_pb2.Api, state: Any, message: str = "") -> api_pb2.Api:
     changed = _next(api)
     del changed.status.replicas[:]
     changed.status.replicas.add(
@@ -145,7 +145,7 @@ def _replica(api: api_pb2.Api, state: int, message: str = "") -> api_pb2.Api:
         revision=api.status.target_revision,
         state=state,
         message=message,
-        pid=4242,  # type: ignore[arg-type]
+        pid=4242,
     )
     return changed
 

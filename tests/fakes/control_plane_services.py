@@ -15,6 +15,7 @@ from cortex.apiserver.v1 import (
     bundle_service_pb2_grpc,
     event_service_pb2,
     event_service_pb2_grpc,
+    gateway_pb2,
     gateway_service_pb2,
     gateway_service_pb2_grpc,
     revision_pb2,
@@ -133,6 +134,14 @@ class Apis(api_service_pb2_grpc.ApiServiceServicer):
         api.status.observed_generation = api.generation
         return api
 
+    def CreateApi(self, request: Any, context: Any) -> Any:
+        self._plane.enter("CreateApi", request, context)
+        return self._change(f"{request.parent}/apis/{request.api_id}", request.api.spec)
+
+    def GetRevision(self, request: Any, context: Any) -> Any:
+        self._plane.enter("GetRevision", request, context)
+        return revision_pb2.Revision(name=request.name)
+
     def ListRevisions(self, request: Any, context: Any) -> Any:
         self._plane.enter("ListRevisions", request, context)
         api = self._find(request.parent, context)
@@ -177,6 +186,17 @@ class Bundles(bundle_service_pb2_grpc.BundleServiceServicer):
         if request.name.rpartition("/")[2] not in self._plane.bundles:
             _abort(context, grpc.StatusCode.NOT_FOUND, "no such bundle", reason="NOT_FOUND")
         return bundle_pb2.Bundle(name=request.name)
+
+    def CreateBundle(self, request: Any, context: Any) -> Any:
+        self._plane.enter("CreateBundle", request, context)
+        identity = hashlib.sha256(request.archive.data).hexdigest()
+        self._plane.bundles[identity] = request.archive.data
+        return bundle_pb2.Bundle(name=f"{request.parent}/bundles/{identity}", digest=f"sha256:{identity}")
+
+    def DownloadBundle(self, request: Any, context: Any) -> Iterator[Any]:
+        self._plane.enter("DownloadBundle", request, context)
+        data = self._plane.bundles[request.name.rpartition("/")[2]]
+        yield bundle_service_pb2.DownloadBundleResponse(size_bytes=len(data), data=data)
 
     def GetUpload(self, request: Any, context: Any) -> Any:
         self._plane.enter("GetUpload", request, context)
@@ -223,7 +243,8 @@ class Events(event_service_pb2_grpc.EventServiceServicer):
 
 class Gateways(gateway_service_pb2_grpc.GatewayServiceServicer):
     def ListGateways(self, request: Any, context: Any) -> Any:
-        return gateway_service_pb2.ListGatewaysResponse(gateways=[{"name": "gateways/envoy", "connected": True}])  # type: ignore[list-item]
+        gateway = gateway_pb2.Gateway(name="gateways/envoy", connected=True)
+        return gateway_service_pb2.ListGatewaysResponse(gateways=[gateway])
 
 
 class Autoscaler(autoscaler_service_pb2_grpc.AutoscalerServiceServicer):
@@ -260,6 +281,11 @@ class Logstream(logstream_service_pb2_grpc.LogstreamServiceServicer):
 class Monitor(monitor_service_pb2_grpc.MonitorServiceServicer):
     def __init__(self, plane: "ControlPlane") -> None:
         self._plane = plane
+
+    def ReportMetrics(self, request_iterator: Any, context: Any) -> Any:
+        for request in request_iterator:
+            self._plane.calls.append(("ReportMetrics", request))
+        return monitor_service_pb2.ReportMetricsResponse()
 
     def GetApiMetrics(self, request: Any, context: Any) -> Any:
         self._plane.enter("GetApiMetrics", request, context)

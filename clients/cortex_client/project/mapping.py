@@ -35,7 +35,7 @@ def _assign(spec: spec_pb2.ApiSpec, target: str, value: Any) -> None:
     if target == "name":
         return
     if target.startswith(_MODELS):
-        json_format.ParseDict({target.removeprefix(_MODELS): value}, spec.predictor.models)
+        spec.predictor.models.update({target.removeprefix(_MODELS): value})
         return
     parent: message.Message = spec
     *sections, name = target.split(".")

@@ -86,5 +86,6 @@ class Table:
         return self._children.get(path, {})
 
     def homes(self, key: str) -> list[str]:
-        """Where a key could belong, for suggestions."""
-        return [field.path for field in self.fields if field.key == key and "[]" not in field.path]
+        """Where a key could belong, for suggestions; old places last."""
+        found = [field for field in self.fields if field.key == key and "[]" not in field.path]
+        return [field.path for field in sorted(found, key=lambda field: field.target not in ("", field.path))]

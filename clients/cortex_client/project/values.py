@@ -16,6 +16,7 @@ MOST_BYTES = 1024 * 1024
 _MOST_NODES = 100_000
 _DEEPEST = 64
 _CORE = "tag:yaml.org,2002:"
+_SCALARS = ("null", "bool", "int", "float", "str", "timestamp", "value")
 _NOWHERE = Position()
 
 Data = Union[dict[str, "Entry"], list["Value"], str, int, float, bool, None]  # noqa: UP007 - names come later
@@ -111,7 +112,7 @@ class _Reader:
             return Value(self._mapping(node, depth), place, end_line=node.end_mark.line)
         if node.id == "sequence" and kind == "seq":
             return Value([self.read(item, depth + 1) for item in node.value], place, end_line=node.end_mark.line)
-        if node.id == "scalar":
+        if node.id == "scalar" and kind in _SCALARS:
             return Value(self._scalar(kind, node.value, place), place, node.value, node.end_mark.line)
         raise _invalid(self._file, place, f"the tag !!{kind} is not allowed here", "write plain YAML, without `!tags`")
 

@@ -1,0 +1,151 @@
+"""Every kind of mistake with its place, what was expected, what was found, and what to do."""
+
+import pathlib
+
+import pytest
+
+from cortex_client import exceptions
+from cortex_client.project import errors, loader
+
+GOOD = "- name: iris\n  predictor:\n    type: python\n    path: predictor.py\n"
+
+# (what is added to or written instead of a good document, place, words of the error)
+TABLE = [
+    (GOOD + "  compte:\n    cpu: 1\n", "5:3", "compte: no such field (did you mean `compute`?)"),
+    (GOOD + "    pth: x.py\n", "5:5", "predictor.pth: no such field (did you mean `path`?)"),
+    (GOOD + "  min_replicas: 1\n", "5:3", "min_replicas: no such field (did you mean `autoscaling.min_replicas`?)"),
+    (GOOD + "  spot: true\n", "5:3", "spot: no such field (spot instances are set in cluster.yaml)"),
+    (GOOD + "  autoscaling:\n    min_replicas: lots\n", "6:19", "expected a whole number, found the text 'lots'"),
+    (GOOD + "  autoscaling:\n    min_replicas: 1.5\n", "6:19", "expected a whole number, found the number 1.5"),
+    (GOOD + "  autoscaling:\n    max_replicas: 0\n", "6:19", "expected more than 0, found the number 0"),
+    (GOOD + "  autoscaling:\n    max_replicas: 4294967296\n", "6:19", "at most 32 bits"),
+    (GOOD + "  autoscaling:\n    window: 60\n", "6:13", "expected a duration such as 100ms"),
+    (GOOD + "  autoscaling: [1]\n", "5:16", "expected a mapping, found a list"),
+    (GOOD + "  compute: {cpu: many}\n", "5:18", "expected cores such as 200m"),
+    (GOOD + "  compute: {mem: 1gb}\n", "5:18", "expected bytes such as 512Mi"),
+    (GOOD + "  compute: {node_groups: gpu}\n", "5:26", "expected a list of text, found the text 'gpu'"),
+    (GOOD + "  networking: {retries: maybe}\n", "5:25", "expected true or false, found the text 'maybe'"),
+    (GOOD + "  update_strategy: {max_surge: a lot}\n", "5:32", "a percentage such as 25%"),
+    (GOOD + "  monitoring: {key: class}\n", "5:15", "monitoring.model_type: is required"),
+    (GOOD + "  monitoring: {model_type: clasification}\n", "5:28", "did you mean `classification`?"),
+    (GOOD + "    log_level: verbose\n", "5:16", "expected one of debug, info, warning, error; found 'verbose'"),
+    (GOOD + "    env: {A: [1]}\n", "5:10", "expected text under `A`, found a mapping"),
+    (GOOD + "    config: {id: 9007199254740993}\n", "5:13", "write 9007199254740993 as text"),
+    (GOOD + "    config: {x: .inf}\n", "5:13", "finite numbers"),
+    (GOOD + "  name: again\n", "5:3", "`name` stands here twice; first in line 1"),
+    (GOOD + "  handler: {type: python, path: p.py}\n", "5:3", "`predictor` is given twice under two names"),
+    (GOOD + "  endpoint: /a\n  networking: {endpoint: /b}\n", "6:26", "says the same as `endpoint` (keep one of them)"),
+    (GOOD + "  networking: !shell rm\n", "5:15", "the tag !shell is not allowed"),
+    (GOOD + "  networking: !!python/object:os.system x\n", "5:15", "is not allowed here"),
+    (GOOD + "  ? [a]\n  : b\n", "5:5", "a key has to be text"),
+    (GOOD + "\tcompute: 1\n", "5:1", "this is not YAML"),
+    (GOOD + "- name: iris\n  predictor: {type: python, path: p.py}\n", "5:3", "`iris` is the name of two APIs"),
+    ("- predictor: {type: python, path: p.py}\n", "1:3", "name: is required"),
+    ("name: iris\n", "1:1", "predictor: is required"),
+    ("name: 12\npredictor: {type: python, path: p.py}\n", "1:7", "expected text, found the number 12"),
+    ("name: iris\npredictor: {path: p.py}\n", "2:12", "predictor.type: is required (one of python)"),
+    ("name: iris\npredictor:\n", "2:1", "predictor: is required"),
+    ("name: iris\npredictor: {type: python, path: p.pickle}\n", "2:33", "a pickled predictor is not supported"),
+    ("name: iris\npredictor: {type: tensorflow, path: p.py}\n", "2:19", "`tensorflow` is known, but not available yet"),
+    ("name: iris\npredictor: {type: pyton, path: p.py}\n", "2:19", "did you mean `python`?"),
+    (
+        "name: x\nkind: BatchAPI\npredictor: {type: python, path: p.py}\n",
+        "2:7",
+        "`BatchAPI` is known, but not available",
+    ),
+    ("name: x\nkind: TrafficSplitter\napis: []\n", "2:7", "`TrafficSplitter` is known, but not available yet"),
+    ("name: x\nkind: RealtimApi\npredictor: {type: python, path: p.py}\n", "2:7", "did you mean `RealtimeAPI`?"),
+    ("- kind: deployment\n  name: iris\n", "1:9", "is the grouping of 0.12"),
+    ("just text\n", "1:1", "expected one API or a list of APIs, found the text 'just text'"),
+    ("[]\n", "1:1", "found a list"),
+    ("", "1:1", "found nothing"),
+    ("- 1\n", "1:3", "expected an API, found the number 1"),
+    ("name: iris\nname2: &a [*a]\n", "2:8", "too large once its aliases are followed"),
+]
+
+
+@pytest.mark.parametrize(("document", "place", "words"), TABLE, ids=[row[2][:40] for row in TABLE])
+def test_place_and_words(document: str, place: str, words: str) -> None:
+    with pytest.raises(errors.ProjectInvalid) as caught:
+        loader.parse(document, "cortex.yaml")
+    told = caught.value.message.splitlines()
+    assert any(line.startswith(f"cortex.yaml:{place}: ") and words in line for line in told), told
+
+
+def test_all_problems_are_told_at_once_in_the_files_order() -> None:
+    document = "- name: 1\n  predictor: {type: java}\n  colour: red\n"
+    with pytest.raises(errors.ProjectInvalid) as caught:
+        loader.parse(document, "cortex.yaml")
+    assert [problem.path for problem in caught.value.problems] == ["name", "predictor.path", "predictor.type", "colour"]
+
+
+def test_aliases_do_not_grow_without_bound() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    with pytest.raises(errors.ProjectInvalid, match="too large once its aliases are followed"):
+        loader.parse("\n".join(lines), "cortex.yaml")
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "cortex.yaml"
+    path.write_text("#" * (1024 * 1024 + 1))
+    with pytest.raises(errors.ProjectInvalid, match="larger than 1 MiB"):
+        loader.load(path)
+
+
+def test_a_missing_file_is_told(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(errors.ProjectInvalid, match=r"cortex.yaml: cannot be read: No such file"):
+        loader.load(tmp_path / "cortex.yaml")
+
+
+def test_text_that_is_not_utf8_is_told_with_its_line(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "cortex.yaml").write_bytes(b"name: iris\n# \xff\n")
+    with pytest.raises(errors.ProjectInvalid, match=r"cortex.yaml:2:1: is not UTF-8"):
+        loader.load(tmp_path / "cortex.yaml")
+
+
+@pytest.mark.parametrize(
+    ("addition", "words"),
+    [
+        ("", "5:11: predictor.path: there is no 'predictor.py'"),
+        ("    python_path: ../src\n", "predictor.python_path: '../src' leaves the project"),
+        ("    dependencies: {pip: reqs.txt}\n", "predictor.dependencies.pip: there is no 'reqs.txt'"),
+    ],
+)
+def test_files_of_the_project_must_be_there(tmp_path: pathlib.Path, addition: str, words: str) -> None:
+    path = tmp_path / "cortex.yaml"
+    (tmp_path / "predictors.py").write_text("")
+    path.write_text("# first\n" + GOOD + addition)
+    with pytest.raises(errors.ProjectInvalid) as caught:
+        loader.load(path)
+    assert words in caught.value.message
+    assert "did you mean `predictors.py`?" in caught.value.message
+
+
+PLACES = """\
+- name: iris
+  autoscaling:
+    target_replica_concurrency: 2
+  compute: {cpu: 1m}
+  handler:
+    env: {CORTEX_X: a}
+    type: python
+    path: p.py
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "place", "written"),
+    [
+        ("autoscaling.target_in_flight", "3:33", "autoscaling.target_replica_concurrency"),
+        ("spec.compute.cpu_millis", "4:18", "compute.cpu"),
+        ("compute.cpu", "4:18", "compute.cpu"),
+        ("api.spec.predictor.env.CORTEX_X", "6:10", "handler.env"),
+        ("autoscaling.window", "3:5", "autoscaling"),
+        ("networking.endpoint", "1:3", "networking.endpoint"),
+    ],
+)
+def test_the_servers_violations_point_into_the_file(field: str, place: str, written: str) -> None:
+    (api,) = loader.parse(PLACES, "cortex.yaml")
+    error = exceptions.Invalid("bad", violations=[exceptions.Violation(field, "must be otherwise")])
+    assert api.explain(error).message == f"cortex.yaml:{place}: {written}: must be otherwise"
