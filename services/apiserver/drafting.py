@@ -7,6 +7,7 @@ from services.apiserver import blobs, convert, defaults, errors, ports, resource
 from services.apiserver import spec as specs
 
 MOST_SHOWN = 100
+_IN_TEXT = 10
 _KINDS = ("REALTIME",)
 _TYPES = ("PYTHON",)
 
@@ -46,8 +47,8 @@ def refuse(violations: Sequence[errors.Violation]) -> None:
     """Raises InvalidArgument when there are any. The text alone is enough to mend the file."""
     if not violations:
         return
-    shown = "; ".join(f"{violation.field}: {violation.description}" for violation in violations[:5])
-    more = f"; and {len(violations) - 5} more" if len(violations) > 5 else ""
+    shown = "; ".join(f"{violation.field}: {violation.description}" for violation in violations[:_IN_TEXT])
+    more = f"; and {len(violations) - _IN_TEXT} more" if len(violations) > _IN_TEXT else ""
     raise errors.InvalidArgument(f"the API is not valid: {shown}{more}", violations=violations[:MOST_SHOWN])
 
 
