@@ -60,7 +60,7 @@ class Environments:
         tell: Callable[[str], None],
         lock: IO[bytes],
     ) -> None:
-        uv = installer.find_uv(self._environ.get("PATH", ""))
+        uv = installer.find_uv(self._environ)
         if uv is None:
             raise failures.PreparationFailed(
                 model.Reason.ENVIRONMENT_FAILED, "uv is not installed; install Cortex's own requirements again"

@@ -51,10 +51,12 @@ _PIP = {
 }
 
 
-def find_uv(path: str) -> str | None:
-    """The uv that was installed with the platform, else one on PATH."""
+def find_uv(environ: Mapping[str, str]) -> str | None:
+    """CORTEX_UV, else the uv that was installed with the platform, else one on PATH."""
+    if environ.get("CORTEX_UV"):
+        return environ["CORTEX_UV"]
     beside = pathlib.Path(sys.executable).with_name("uv")
-    return str(beside) if beside.exists() else shutil.which("uv", path=path)
+    return str(beside) if beside.exists() else shutil.which("uv", path=environ.get("PATH"))
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

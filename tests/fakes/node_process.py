@@ -122,7 +122,7 @@ class NodeProcess:
 
 @contextlib.asynccontextmanager
 async def running(home: pathlib.Path, **environ: str) -> AsyncIterator[NodeProcess]:
-    bundles = fake_bundles.FakeBundles()
+    bundles = fake_bundles.FakeBundles()  # type: ignore[abstract]  # only the node's part of the service
     server, address = await fake_bundles.serve(bundles)
     node = NodeProcess(home, bundles, address, **environ)
     try:

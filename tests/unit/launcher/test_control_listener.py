@@ -51,7 +51,7 @@ async def _grpc_reaches_each_service(control: str) -> None:
         await decisions.GetDecision(autoscaler_service_pb2.GetDecisionRequest(name=name), timeout=5)
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await apis.GetApi(api_service_pb2.GetApiRequest(name="namespaces/default/apis/missing"), timeout=5)
-    status = rpc_status.from_call(failed.value)
+    status = rpc_status.from_call(failed.value)  # type: ignore[arg-type]  # has what a Call has
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert info.reason == "ERROR_REASON_NOT_FOUND"
