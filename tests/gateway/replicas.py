@@ -21,6 +21,7 @@ class Replica:
     def __init__(self, name: str) -> None:
         self.name = name
         self.requests = 0
+        self.headers: Mapping[str, str] = {}
         self.port = self.grpc_port = 0
         self.answer: Callable[[str, bytes], Awaitable[Answer]] = self._echo
         self._server: asyncio.Server | None = None
@@ -59,7 +60,8 @@ class Replica:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 path = head.split(" ", 2)[1]
-                body = await _read_body(reader, head)
+                self.headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+                body = await _read_body(reader, self.headers)
                 self.requests += 1
                 status, headers, answer = await self.answer(path, body)
                 lines = [f"HTTP/1.1 {status} X", f"content-length: {len(answer)}"]
@@ -87,8 +89,7 @@ class _Echo(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
-async def _read_body(reader: asyncio.StreamReader, head: str) -> bytes:
-    headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
     if headers.get("transfer-encoding") != "chunked":
         return await reader.readexactly(int(headers.get("content-length", "0")))
     chunks = []

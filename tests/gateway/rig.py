@@ -45,8 +45,9 @@ async def until(condition: Callable[[], Any], what: str) -> Any:
 class Rig:
     """Ports stay the same over restarts of any part."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path, collector_port: int = 0) -> None:
         self.directory = directory
+        self._collector_port = collector_port
         self.data_port, self.control_port, self.check_port, self.admin_port = (free_port() for _ in range(4))
         self.access_log = directory / "access.log"
         self.changes: list[str] = []
@@ -56,7 +57,8 @@ class Rig:
         self._pool = http_client.Pool("127.0.0.1", self.data_port)
 
     async def start_control_plane(self) -> None:
-        options = listener.Options(f"127.0.0.1:{self.data_port}", str(self.access_log))
+        tracing = self._collector_port > 0
+        options = listener.Options(f"127.0.0.1:{self.data_port}", str(self.access_log), tracing)
         self.gateway = gateways.Gateway(options, clock.SystemClock())
         self.gateway.on_change(self.changes.append)
         self._server = servers.Server(f"127.0.0.1:{self.control_port}", telemetry.Telemetry(None, None))
@@ -126,14 +128,18 @@ class Rig:
         return int(text.split(":")[1]) if text.strip() else 0
 
     def _bootstrap(self) -> dict[str, Any]:
-        source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+        source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "1s"}
         api = {"api_type": "GRPC", "transport_api_version": "V3"}
         backoff = {"base_interval": "0.05s", "max_interval": "0.2s"}
         service = {"envoy_grpc": {"cluster_name": "apiserver", "retry_policy": {"retry_back_off": backoff}}}
         static = {"apiserver": self.control_port, "autoscaler": self.check_port}
+        if self._collector_port:
+            static["otel_collector"] = self._collector_port
+        flush_at_once = {"name": "test", "static_layer": {"tracing.opentelemetry.min_flush_spans": 1}}
         return {
             "node": {"id": "gateway-test", "cluster": "cortex"},
             "admin": {"address": _address(self.admin_port)},
+            "layered_runtime": {"layers": [flush_at_once]},
             "dynamic_resources": {
                 "ads_config": {**api, "grpc_services": [service]},
                 "cds_config": source,
@@ -163,8 +169,8 @@ def _static(name: str, port: int) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: pathlib.Path) -> AsyncIterator[Rig]:
-    rig = Rig(directory)
+async def running(directory: pathlib.Path, collector_port: int = 0) -> AsyncIterator[Rig]:
+    rig = Rig(directory, collector_port)
     await rig.start_control_plane()
     rig.start_envoy()
     try:
