@@ -81,15 +81,13 @@ def test_a_load_failure_ends_the_replica_and_says_why(
 
 def test_before_it_is_ready_it_lives_and_refuses(tmp_path: pathlib.Path) -> None:
     source = "import time, pathlib\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\n" + SLOW
-    with running(tmp_path, "", ready=False) as replica:
-        replica.stop()
-    with running(tmp_path / "b", source.replace("\n\nclass", "\nclass"), ready=False) as replica:
+    with running(tmp_path, source, ready=False) as replica:
         wait_for(lambda: replica.state["state"] == "STARTING" and connects(replica))
         assert replica.client.get("/healthz/live").status_code == 200
         assert replica.client.get("/healthz/ready").status_code == 503
         refused = replica.client.post("/")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        (tmp_path / "b" / "project" / "go").touch()
+        (tmp_path / "project" / "go").touch()
         replica.wait_state("READY")
         assert replica.client.get("/healthz/ready").status_code == 200
 

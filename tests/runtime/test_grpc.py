@@ -1,0 +1,136 @@
+"""The gRPC door: the same predictor, the same meaning, canonical codes."""
+
+import json
+import pathlib
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.protobuf import json_format, struct_pb2
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
+from cortex.runtime.v1 import prediction_service_pb2 as pb
+from cortex.runtime.v1 import prediction_service_pb2_grpc as pb_grpc
+from tests.runtime.replica import running
+
+SOURCE = """
+import time
+
+class HTTPException(Exception):
+    status_code, detail = 404, "no such thing"
+
+class PythonPredictor:
+    def predict(self, payload, query_params, headers):
+        mode = query_params.get("mode")
+        if mode == "raise":
+            raise ValueError("secret")
+        if mode == "http":
+            raise HTTPException()
+        if mode == "stream":
+            return (f"part {index} " for index in range(100))
+        if mode == "sleep":
+            while True:
+                time.sleep(0.01)
+        if isinstance(payload, bytes):
+            return payload[::-1]
+        return {"payload": payload, "header": headers.get("x-custom"), "kind": type(payload).__name__}
+"""
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
+    spec = {"networking": {"maxRequestBytes": "100000"}}
+    folder: pathlib.Path = tmp_path_factory.mktemp("grpc")
+    with running(folder, SOURCE, spec=spec, config={"grpcAddress": "free"}) as replica:
+        with grpc.insecure_channel(replica.grpc_address) as found:
+            grpc.channel_ready_future(found).result(10)
+            yield found
+
+
+@pytest.fixture
+def stub(channel: grpc.Channel) -> pb_grpc.PredictionServiceStub:
+    return pb_grpc.PredictionServiceStub(channel)
+
+
+def value(what: object) -> struct_pb2.Value:
+    return json_format.Parse(json.dumps(what), struct_pb2.Value())
+
+
+def failure(call: grpc.RpcError) -> tuple[grpc.StatusCode, str, str]:
+    status = rpc_status.from_call(call)
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    return call.code(), info.reason, status.message
+
+
+def test_json_in_json_out(stub: pb_grpc.PredictionServiceStub) -> None:
+    request = pb.PredictRequest(json=value({"n": 5, "f": 0.5}), headers={"X-Custom": "yes"})
+    answer = json.loads(json_format.MessageToJson(stub.Predict(request).json))
+    assert answer == {"payload": {"n": 5, "f": 0.5}, "header": "yes", "kind": "dict"}
+
+
+def test_bytes_in_bytes_out_and_the_request_id(stub: pb_grpc.PredictionServiceStub) -> None:
+    answer, call = stub.Predict.with_call(pb.PredictRequest(body=b"abc"), metadata=(("x-request-id", "mine"),))
+    assert (answer.body, answer.content_type) == (b"cba", "application/octet-stream")
+    assert ("x-request-id", "mine") in [(key, found) for key, found in call.initial_metadata()]
+
+
+def test_streams(stub: pb_grpc.PredictionServiceStub) -> None:
+    request = pb.PredictRequest(body=b"", query_params={"mode": "stream"})
+    whole = "".join(f"part {index} " for index in range(100)).encode()
+    parts = [answer.body for answer in stub.PredictStream(request)]
+    assert (len(parts), b"".join(parts)) == (100, whole)
+    assert stub.Predict(request).body == whole
+    single = [answer.body for answer in stub.PredictStream(pb.PredictRequest(body=b"ab"))]
+    assert single == [b"ba"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "reason"),
+    [
+        (pb.PredictRequest(query_params={"mode": "raise"}), grpc.StatusCode.INTERNAL, "PREDICTOR_FAILED"),
+        (pb.PredictRequest(query_params={"mode": "http"}), grpc.StatusCode.NOT_FOUND, "UNSPECIFIED"),
+        (
+            pb.PredictRequest(body=b"{", content_type="application/json"),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "PAYLOAD_MALFORMED",
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ["Predict", "PredictStream"])
+def test_failures(
+    stub: pb_grpc.PredictionServiceStub, request_: pb.PredictRequest, code: grpc.StatusCode, reason: str, method: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        answer = getattr(stub, method)(request_)
+        list(answer)
+    found, told, text = failure(caught.value)
+    assert (found, told) == (code, f"ERROR_REASON_{reason}")
+    assert "secret" not in text
+
+
+def test_a_deadline_is_kept_and_frees_the_worker(stub: pb_grpc.PredictionServiceStub) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Predict(pb.PredictRequest(query_params={"mode": "sleep"}), timeout=0.3)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert stub.Predict(pb.PredictRequest(body=b"ab"), timeout=5).body == b"ba"
+
+
+def test_a_message_above_the_limit_is_refused(stub: pb_grpc.PredictionServiceStub) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Predict(pb.PredictRequest(body=b"x" * 200_000))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_health_and_reflection(channel: grpc.Channel) -> None:
+    checked = health_pb2_grpc.HealthStub(channel).Check(
+        health_pb2.HealthCheckRequest(service="cortex.runtime.v1.PredictionService")
+    )
+    assert checked.status == health_pb2.HealthCheckResponse.SERVING
+    ask = reflection_pb2.ServerReflectionRequest(list_services="")
+    answer = next(reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([ask])))
+    names = [service.name for service in answer.list_services_response.service]
+    assert "cortex.runtime.v1.PredictionService" in names

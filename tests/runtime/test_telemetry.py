@@ -1,0 +1,140 @@
+"""What a replica tells about itself: log lines with ids, spans, and metrics."""
+
+import pathlib
+
+import pytest
+
+from tests.runtime.collectors import Collector, Monitor, serving
+from tests.runtime.replica import running, wait_for
+
+SOURCE = """
+import logging, os, sys, threading, time
+
+class PythonPredictor:
+    def __init__(self, config):
+        print("constructing")
+
+    def predict(self, payload, query_params, headers):
+        mode = query_params.get("mode")
+        if mode == "log":
+            print("printed", end=" ")
+            print("in two parts")
+            print("to stderr", file=sys.stderr)
+            logging.getLogger("mine").info("logged %d", 7)
+            logging.debug("too quiet")
+            os.write(1, b"native line\\n")
+            os.system("echo from a child")
+            threading.Thread(target=lambda: print("other thread")).start()
+            print("no line end", end="")
+        if mode == "flood":
+            for index in range(int(query_params["lines"])):
+                print("flood", index, "x" * 1000)
+        if mode == "traceparent":
+            return headers["traceparent"]
+        if mode == "predict":
+            return {"label": payload["label"], "score": 1.0}
+        return "ok"
+"""
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PARENT = f"00-{TRACE}-{SPAN}-01"
+
+
+def test_log_lines_know_their_request(tmp_path: pathlib.Path) -> None:
+    with running(tmp_path, SOURCE) as replica:
+        replica.client.post("/?mode=log", headers={"traceparent": PARENT, "x-request-id": "r-1"})
+        known = {
+            "printed in two parts": ("stdout", "info"),
+            "to stderr": ("stderr", "error"),
+            "logged 7": ("logging", "info"),
+            "no line end": ("stdout", "info"),
+        }
+        for message, (source, level) in known.items():
+            line = replica.wait_line(message)
+            assert (line["message"], line["source"], line["level"], line["worker"]) == (message, source, level, "w0")
+            assert (line["trace_id"], line["span_id"], line["request_id"]) == (TRACE, SPAN, "r-1")
+            assert line["time"].endswith("Z") and len(line["time"]) == 27
+        for message in ("native line", "from a child", "other thread", "constructing"):
+            line = replica.wait_line(message)
+            assert (line["worker"], line["request_id"]) == ("w0", "")
+        assert not any("too quiet" in line["message"] for line in replica.lines())
+        replica.client.post("/?mode=log", headers={"traceparent": "00-nonsense-x-01", "x-request-id": "r-2"})
+        wait_for(lambda: [x for x in replica.lines() if x["request_id"] == "r-2" and x["trace_id"] == ""])
+
+
+def test_every_line_of_a_flood_is_kept_or_counted(tmp_path: pathlib.Path) -> None:
+    with running(tmp_path, SOURCE) as replica:
+        count = 10_000  # below the size at which the file is rotated
+        assert replica.client.post("/", params={"mode": "flood", "lines": count}).text == "ok"
+        replica.client.post("/?mode=log")
+
+        def accounted() -> bool:
+            lines = replica.lines()
+            dropped = sum(line.get("dropped", 0) for line in lines)
+            return sum(line["message"].startswith("flood") for line in lines) + dropped == count
+
+        wait_for(accounted)
+
+
+def test_a_full_disk_does_not_stop_serving(tmp_path: pathlib.Path) -> None:
+    with running(tmp_path, SOURCE, config={"logFile": "/dev/full"}) as replica:
+        for _ in range(20):
+            assert replica.client.post("/?mode=log").text == "ok"
+
+
+def test_spans_form_a_tree_with_the_callers(tmp_path: pathlib.Path) -> None:
+    collector = Collector()
+    with serving(collector, Monitor()) as address:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        with running(tmp_path, SOURCE, environ=environ) as replica:
+            told = replica.client.post("/?mode=traceparent", headers={"traceparent": PARENT}).text
+            replica.client.post("/?mode=log", headers={"traceparent": PARENT, "x-request-id": "seen"})
+            unsampled = {"traceparent": PARENT[:-2] + "00", "x-request-id": "unsampled"}
+            replica.client.post("/?mode=log", headers=unsampled)
+            wait_for(lambda: len(collector.spans) >= 4)
+            line = wait_for(lambda: next((x for x in replica.lines() if x["request_id"] == "seen"), None))
+            quiet = wait_for(lambda: next((x for x in replica.lines() if x["request_id"] == "unsampled"), None))
+        servers = [span for span in collector.spans if span.parent_span_id.hex() == SPAN]
+        assert (len(collector.spans), len(servers), collector.services) == (4, 2, {"cortex-runtime"})
+        predicts = {span.parent_span_id: span for span in collector.spans if span.name == "predict"}
+        assert set(predicts) == {span.span_id for span in servers}
+        assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
+        # The worker's lines and the user's own spans hang below the predict span.
+        ids = {span.span_id.hex() for span in predicts.values()}
+        assert line["trace_id"] == TRACE and line["span_id"] in ids
+        assert told.split("-")[2] in ids
+        assert quiet["trace_id"] == TRACE
+
+
+def test_without_an_exporter_the_context_passes_through(tmp_path: pathlib.Path) -> None:
+    with running(tmp_path, SOURCE) as replica:
+        assert replica.client.post("/", headers={"traceparent": PARENT}).status_code == 200
+        assert replica.client.post("/?mode=traceparent", headers={"traceparent": PARENT}).text == PARENT
+
+
+@pytest.mark.parametrize(("kind", "key"), [("CLASSIFICATION", "label"), ("REGRESSION", "score")])
+def test_metrics_reach_the_monitor(tmp_path: pathlib.Path, kind: str, key: str) -> None:
+    monitor = Monitor()
+    spec = {"monitoring": {"modelType": f"MODEL_TYPE_{kind}", "key": key}}
+    with serving(Collector(), monitor) as address:
+        with running(tmp_path, SOURCE, spec=spec, config={"monitorAddress": address}) as replica:
+            for label in ("cat", "cat", "dog"):
+                replica.client.post("/?mode=predict", json={"label": label})
+            replica.client.post("/?mode=predict", json=1)
+            replica.client.post("/", content=b"")
+            replica.client.get("/elsewhere")
+            wait_for(lambda: monitor.reports)
+        counts: dict[int, int] = {}
+        classes: dict[str, int] = {}
+        for report in monitor.reports:
+            for status, count in report.requests_by_status.items():
+                counts[status] = counts.get(status, 0) + count
+            for name, count in report.predictions.class_counts.items():
+                classes[name] = classes.get(name, 0) + count
+    assert counts == {200: 4, 500: 1, 404: 1}
+    assert sum(report.latency.count for report in monitor.reports) == 6
+    assert [report.sequence for report in monitor.reports] == list(range(1, len(monitor.reports) + 1))
+    assert sum(report.predictions.unreadable for report in monitor.reports) == 1
+    if kind == "CLASSIFICATION":
+        assert classes == {"cat": 2, "dog": 1}
+    else:
+        assert sum(report.predictions.values.count for report in monitor.reports) == 3
