@@ -19,7 +19,7 @@ from services.monitor import exposition, history, ports, prometheus, queries, re
 from services.monitor import settings as own
 
 _log = structlog.get_logger("monitor")
-_LAST_SAVE_SECONDS = 3.0
+_LAST_SAVE_SECONDS = 8.0
 
 
 async def serve(config: own.Settings) -> None:
@@ -56,7 +56,7 @@ async def serve(config: own.Settings) -> None:
 async def _save_last(past: history.History) -> None:
     try:
         async with asyncio.timeout(_LAST_SAVE_SECONDS):
-            await past.save()
+            await past.finish()
     except TimeoutError:
         _log.warning("the last metrics were not saved: the database did not answer in time")
 

@@ -53,7 +53,7 @@ class History:
         return self._store
 
     async def run(self) -> None:
-        """For ever. Saves for the last time by `save`, which the one who cancels calls."""
+        """For ever. The one who cancels it calls `finish`."""
         await self._restore()
         pruned = 0.0
         while True:
@@ -63,6 +63,15 @@ class History:
             if self._clock.monotonic() - pruned > _PRUNE_SECONDS:
                 pruned = self._clock.monotonic()
                 await self._prune()
+
+    async def finish(self) -> None:
+        """Saves for the last time; a process that is stopped before it reached its database tries once more."""
+        if self._store is None:
+            try:
+                await self._open()
+            except errors.CortexError as error:
+                _log.warning("the last metrics were not saved", error=error.message)
+        await self.save()
 
     async def save(self) -> None:
         """Never raises for the database's sake: it tells, counts, and leaves what was not saved for the next time."""
@@ -88,17 +97,19 @@ class History:
         retry, failures = backoff.Backoff(first=0.1, longest=5.0), 0
         while True:
             try:
-                store = await self._connect()
-                now = self._clock.now()
-                for bucket in await store.load(_recent(now), None):
-                    self._memory.restore(bucket)
-                self._store, self.health.restored = store, True
+                await self._open()
                 return
             except errors.CortexError as error:
                 failures += 1
                 _log.warning("metrics database not reached, will try again", failures=failures, error=error.message)
                 self._bound()
                 await self._clock.sleep(retry.delay(failures - 1, self._rng))
+
+    async def _open(self) -> None:
+        store = await self._connect()
+        for bucket in await store.load(_recent(self._clock.now()), None):
+            self._memory.restore(bucket)
+        self._store, self.health.restored = store, True
 
     async def _prune(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Every history store keeps the same promises: SQLite, a real PostgreSQL, and the one in memory that other tests use."""
+"""Every history store keeps the same promises: SQLite, a real PostgreSQL, and the one in memory other tests use."""
 
 import pathlib
 from collections.abc import AsyncIterator, Iterator
