@@ -30,10 +30,18 @@ _log = structlog.get_logger("node")
 class NodeBackend:
     """`ports.BackendPort` for one node. The channel belongs to the caller."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, clock: clocks.Clock, rng: random.Random) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        clock: clocks.Clock,
+        rng: random.Random,
+        heartbeat: float = HEARTBEAT_SECONDS,
+    ) -> None:
         self._stub = node_service_pb2_grpc.NodeServiceStub(channel)
         self._clock = clock
         self._rng = rng
+        self._heartbeat = heartbeat
         self._replicas: dict[str, model.Replica] = {}
         self._heard: float | None = None
 
@@ -77,7 +85,7 @@ class NodeBackend:
     async def _take(self, call: Any, changed: ports.Changed) -> None:
         whole: dict[str, model.Replica] | None = {}
         while True:
-            message = await asyncio.wait_for(call.read(), HEARTBEAT_SECONDS)
+            message = await asyncio.wait_for(call.read(), self._heartbeat)
             if message is grpc.aio.EOF:
                 return
             replica = replica_from_pb(message.replica) if message.HasField("replica") else None
@@ -152,4 +160,4 @@ def _word(kind: Any, number: int, prefix: str) -> str:
 def _words(error: BaseException) -> str:
     if isinstance(error, grpc.aio.AioRpcError):
         return f"{error.code().name}: {error.details()}"
-    return f"no heartbeat for {HEARTBEAT_SECONDS:g} s"
+    return "no heartbeat"

@@ -144,7 +144,7 @@ def _replicas(seen: observation.Observation, picture: Picture) -> _Fact:
     """Growing is no fault: replicas that start for the first time beside ready ones do not make an API unavailable."""
     alive = seen.alive()
     ready = sum(observation.ready(replica) for replica in alive)
-    text = f"{ready} of {picture.wanted} wanted replicas are ready."
+    text = f"Replicas ready: {ready}, wanted: {picture.wanted}."
     ill = [r for r in alive if not observation.ready(r) and (r.last_failure is not None or r.ready_time is not None)]
     if ready >= picture.wanted or (ready > 0 and not ill):
         return _Fact("ReplicasAvailable", _T, model.Reason.OK, text)
