@@ -117,7 +117,7 @@ class Client:
         )
         try:
             return Deployment(self.transport, self._call(self.apis.UpdateApi, request))
-        except exceptions.Invalid as error:
+        except exceptions.CortexError as error:
             raise loaded.explain(error) from None
 
     def plan(
@@ -133,7 +133,7 @@ class Client:
         request = api_service_pb2.PlanApiRequest(api=prepared.message(loaded, self.namespace))
         try:
             answer: api_service_pb2.PlanApiResponse = self._call(self.apis.PlanApi, request)
-        except exceptions.Invalid as error:
+        except exceptions.CortexError as error:
             raise loaded.explain(error) from None
         return answer
 

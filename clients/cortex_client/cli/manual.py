@@ -33,7 +33,7 @@ Data goes to stdout, progress and notes to stderr. Nothing is asked and nothing 
 
 
 def render() -> str:
-    context = click.Context(root.cli, info_name="cortex")
+    context = root.cli.make_context("cortex", [], resilient_parsing=True)
     parts = [_HEAD]
     for name in root.COMMANDS:
         command = root.cli.get_command(context, name)

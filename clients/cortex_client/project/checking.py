@@ -70,6 +70,8 @@ class _Walk:
             return
         if field.choices and not self._chosen(field, result, value.position, written):
             return
+        if field.form is Form.LOCATION and "://" in result:
+            self._found.notices.append(f"{written}: {fields.REMOTE}")
         if field.target and assigns:
             self._assign(field, result, value.position, written)
 

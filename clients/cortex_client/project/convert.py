@@ -107,6 +107,7 @@ def _text_list(value: Value) -> list[str]:
 _CONVERTERS: dict[Form, Callable[[Value], Any]] = {
     Form.TEXT: _text,
     Form.LITERAL: _scalar_text,
+    Form.LOCATION: _text,
     Form.INTEGER: _integer,
     Form.NUMBER: _number,
     Form.BOOLEAN: _boolean,

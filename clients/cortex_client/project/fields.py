@@ -4,7 +4,9 @@
 from cortex_client.project.schema import Effect, Field, Form, Table
 
 _OURS = "new"
-_MODELS = "kept with the revision; the runtime does not load models by itself yet, load them in the constructor"
+_CACHE = "every model that is loaded stays in memory"
+_SIGNATURE = "kept with the revision; only the framework types, which are not available yet, use it"
+REMOTE = "models are not fetched from elsewhere yet; put the files into the project and name their path"
 _IMAGE = "replicas run in an environment made from the requirements file, not in an image"
 _BATCHING = "requests are not batched before the predictor yet; each call is a call of its own"
 _ONE_PORT = "the gateway serves every API on its own port"
@@ -14,16 +16,46 @@ _OLD_SCALING = "0.12-0.13"
 def _model_fields(path: str, era: str) -> tuple[Field, ...]:
     """The mapping form of `models`, and the same under `multi_model_reloading`."""
     return (
-        Field(f"{path}.path", Form.TEXT, "Where one model lies.", era=era),
-        Field(f"{path}.dir", Form.TEXT, "Folder of which every sub-folder is a model.", era=era),
-        Field(f"{path}.signature_key", Form.TEXT, "Signature of the models.", era=era),
-        Field(f"{path}.cache_size", Form.INTEGER, "Models kept in memory.", era=era),
-        Field(f"{path}.disk_cache_size", Form.INTEGER, "Models kept on disk.", era=era),
+        Field(f"{path}.path", Form.LOCATION, "Where one model lies in the project.", era=era),
+        Field(f"{path}.model_path", Form.LOCATION, "The same, before 0.25.", era="0.22-0.24"),
+        Field(
+            f"{path}.dir",
+            Form.LOCATION,
+            "Folder of which every sub-folder is a model.",
+            era=era,
+            effect=Effect.NOT_YET,
+            reason="list the models under `paths`",
+        ),
+        Field(
+            f"{path}.signature_key",
+            Form.TEXT,
+            "Signature of the models.",
+            era=era,
+            effect=Effect.NOT_YET,
+            reason=_SIGNATURE,
+        ),
+        Field(
+            f"{path}.cache_size", Form.INTEGER, "Models kept in memory.", era=era, effect=Effect.NOT_YET, reason=_CACHE
+        ),
+        Field(
+            f"{path}.disk_cache_size",
+            Form.INTEGER,
+            "Models kept on disk.",
+            era=era,
+            effect=Effect.NOT_YET,
+            reason=_CACHE,
+        ),
         Field(f"{path}.paths", Form.OBJECT_LIST, "Several models by name.", era=era),
-        Field(f"{path}.paths[].name", Form.TEXT, "Name of the model.", era=era),
-        Field(f"{path}.paths[].path", Form.TEXT, "Where it lies.", era=era),
-        Field(f"{path}.paths[].model_path", Form.TEXT, "The same, before 0.25.", era="0.22-0.24"),
-        Field(f"{path}.paths[].signature_key", Form.TEXT, "Its signature.", era=era),
+        *_one_model(f"{path}.paths[]", era),
+    )
+
+
+def _one_model(path: str, era: str) -> tuple[Field, ...]:
+    return (
+        Field(f"{path}.name", Form.TEXT, "Name of the model.", era=era),
+        Field(f"{path}.path", Form.LOCATION, "Where it lies in the project.", era=era),
+        Field(f"{path}.model_path", Form.LOCATION, "The same, before 0.25.", era="0.18-0.24"),
+        Field(f"{path}.signature_key", Form.TEXT, "Its signature.", era=era, effect=Effect.NOT_YET, reason=_SIGNATURE),
     )
 
 
@@ -66,15 +98,13 @@ _PREDICTOR = (
 )  # fmt: skip
 
 _MODEL = (
-    Field("predictor.model", Form.TEXT, "Where the model lies.", "predictor.models.model", "0.12-0.17", effect=Effect.NOT_YET, reason=_MODELS),
-    Field("predictor.model_path", Form.TEXT, "Where the model lies.", "predictor.models.model_path", "0.18-0.24", effect=Effect.NOT_YET, reason=_MODELS),
-    Field("predictor.signature_key", Form.TEXT, "Signature of a TensorFlow model.", "predictor.models.signature_key", "0.12-0.24", effect=Effect.NOT_YET, reason=_MODELS),
-    Field("predictor.models", Form.OBJECT_OR_LIST, "The models: a list until 0.21, a mapping since.", "predictor.models.models", "0.18-0.35", effect=Effect.NOT_YET, reason=_MODELS),
-    Field("predictor.models[].name", Form.TEXT, "Name of the model.", era="0.18-0.21"),
-    Field("predictor.models[].model_path", Form.TEXT, "Where it lies.", era="0.18-0.21"),
-    Field("predictor.models[].signature_key", Form.TEXT, "Its signature.", era="0.18-0.21"),
+    Field("predictor.model", Form.LOCATION, "Old name of `model_path`.", "predictor.models", "0.12-0.17"),
+    Field("predictor.model_path", Form.LOCATION, "Where the one model lies in the project.", "predictor.models", "0.18-0.24"),
+    Field("predictor.signature_key", Form.TEXT, "Signature of a TensorFlow model.", "predictor.models.signature_key", "0.12-0.24", effect=Effect.NOT_YET, reason=_SIGNATURE),
+    Field("predictor.models", Form.OBJECT_OR_LIST, "The models: a list until 0.21, a mapping since.", "predictor.models", "0.18-0.35"),
+    *_one_model("predictor.models[]", "0.18-0.21"),
     *_model_fields("predictor.models", "0.22-0.35"),
-    Field("predictor.multi_model_reloading", Form.OBJECT, "Models of a python predictor.", "predictor.models.multi_model_reloading", "0.25-0.35", effect=Effect.NOT_YET, reason=_MODELS),
+    Field("predictor.multi_model_reloading", Form.OBJECT, "The models of a python predictor.", "predictor.models", "0.25-0.35"),
     *_model_fields("predictor.multi_model_reloading", "0.25-0.35"),
 )  # fmt: skip
 

@@ -38,14 +38,18 @@ class LoadedApi:
         return ".".join(parts), self.position
 
     def explain(self, error: exceptions.CortexError) -> exceptions.CortexError:
-        """The server's violations as places in the file; any other error as it is."""
+        """The server's violations as places in the file; an error of another kind keeps its kind."""
         if not error.violations:
             return error
         problems = []
         for violation in error.violations:
             written, position = self.place(violation.field)
             problems.append(Problem(written, position, violation.description))
-        return errors.ProjectInvalid(self.file, problems)
+        if isinstance(error, exceptions.Invalid):
+            return errors.ProjectInvalid(self.file, problems)
+        error.message = "\n".join([error.message, *(problem.describe(self.file) for problem in problems)])
+        error.violations = ()
+        return error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from google.protobuf import duration_pb2, json_format, message, struct_pb2
 from cortex.apiserver.v1 import spec_pb2
 
 _LONGEST_SOURCE = 64 * 1024
-_MODELS = "predictor.models."
+_MODELS = "predictor.models"
 
 _ENUMS: dict[str, Callable[[Any], int]] = {
     "kind": lambda _: spec_pb2.API_KIND_REALTIME,
@@ -35,7 +35,7 @@ def _assign(spec: spec_pb2.ApiSpec, target: str, value: Any) -> None:
     if target == "name":
         return
     if target.startswith(_MODELS):
-        spec.predictor.models.update({target.removeprefix(_MODELS): value})
+        spec.predictor.models.update(_models(target.removeprefix(_MODELS).removeprefix("."), value))
         return
     parent: message.Message = spec
     *sections, name = target.split(".")
@@ -47,6 +47,15 @@ def _assign(spec: spec_pb2.ApiSpec, target: str, value: Any) -> None:
     elif target == "networking.endpoint":
         value = "/" + value.strip("/")
     _set(parent, name, value)
+
+
+def _models(key: str, value: Any) -> dict[str, Any]:
+    """The one shape the runtime reads: `model_path`, or the mapping since 0.22, where the list of 0.18 is `paths`."""
+    if key:
+        return {key: value}
+    if isinstance(value, str):
+        return {"model_path": value}
+    return {"paths": value} if isinstance(value, list) else value
 
 
 def _set(parent: message.Message, name: str, value: Any) -> None:

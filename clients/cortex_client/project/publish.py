@@ -19,6 +19,7 @@ _DURATION = r"^(0|(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+)$"
 
 _TYPES: dict[Form, dict[str, Any]] = {
     Form.TEXT: {"type": "string"},
+    Form.LOCATION: {"type": "string"},
     Form.LITERAL: {"type": ["string", "number"]},
     Form.INTEGER: {"type": "integer"},
     Form.NUMBER: {"type": "number"},

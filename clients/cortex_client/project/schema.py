@@ -16,6 +16,7 @@ class Form(enum.Enum):
     OBJECT_OR_LIST = "mapping or list of mappings"
     TEXT = "text"
     LITERAL = "text as written"
+    LOCATION = "path in the project"
     INTEGER = "integer"
     NUMBER = "number"
     BOOLEAN = "true or false"

@@ -19,7 +19,7 @@ class Failed(grpc.RpcError):
     def details(self) -> str:
         return "what happened"
 
-    def trailing_metadata(self) -> tuple[tuple[str, Any], ...]:
+    def trailing_metadata(self) -> Any:
         return self._trailing
 
 

@@ -1,8 +1,10 @@
 """The ancestor's documents of each era, shape by shape, and what they become."""
 
 import pathlib
+from typing import Any
 
 import pytest
+from google.protobuf import json_format
 
 from cortex.apiserver.v1 import spec_pb2
 from cortex_client.project import fields, loader
@@ -14,6 +16,10 @@ HEAD = "- name: iris\n  predictor:\n    type: python\n    path: predictor.py\n"
 def one(document: str) -> spec_pb2.ApiSpec:
     (api,) = loader.parse(document, "cortex.yaml")
     return api.spec
+
+
+def models(spec: spec_pb2.ApiSpec) -> Any:
+    return json_format.MessageToDict(spec.predictor.models)
 
 
 def test_0_12_an_api_without_its_deployment() -> None:
@@ -44,7 +50,7 @@ def test_0_14_the_first_predictor_shape() -> None:
     assert (spec.compute.cpu_millis, spec.compute.memory_bytes) == (200, 10**8)
     assert (spec.predictor.processes_per_replica, spec.predictor.threads_per_process) == (2, 4)
     assert (spec.autoscaling.target_in_flight, spec.autoscaling.max_replica_concurrency) == (8.0, 16)
-    assert dict(spec.predictor.models) == {"model": "s3://b/m", "signature_key": "predict"}
+    assert dict(spec.predictor.models) == {"model_path": "s3://b/m", "signature_key": "predict"}
     assert [notice.partition(":")[0] for notice in spec.not_in_effect] == ["predictor.model", "predictor.signature_key"]
 
 
@@ -70,10 +76,13 @@ def test_0_18_networking_processes_and_model_lists() -> None:
     assert (spec.predictor.processes_per_replica, spec.predictor.threads_per_process) == (3, 2)
     assert spec.networking.endpoint == "/e"
     assert spec.compute.neuron_devices == 1
-    assert spec.predictor.models["models"][0]["model_path"] == "s3://a"
+    assert models(spec) == {"paths": [{"name": "a", "model_path": "s3://a", "signature_key": "s"}]}
     assert [notice.partition(":")[0] for notice in spec.not_in_effect] == [
-        "predictor.models", "networking.local_port", "networking.api_gateway",
-    ]  # fmt: skip
+        "predictor.models[0].model_path",
+        "predictor.models[0].signature_key",
+        "networking.local_port",
+        "networking.api_gateway",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["SyncAPI", "RealtimeAPI", "api", "API"])
@@ -91,17 +100,17 @@ def test_0_22_models_become_a_mapping() -> None:
         HEAD + "    models:\n      paths: [{name: a, model_path: s3://a}, {name: b, path: s3://b, signature_key: s}]\n"
         "      dir: s3://d\n      path: s3://p\n      signature_key: k\n      cache_size: 1\n      disk_cache_size: 2\n"
     )
-    assert spec.predictor.models["models"]["dir"] == "s3://d"
-    assert len(spec.not_in_effect) == 1
+    assert models(spec)["dir"] == "s3://d"
+    assert [path["name"] for path in models(spec)["paths"]] == ["a", "b"]
 
 
 def test_0_22_a_single_model_path() -> None:
-    assert dict(one(HEAD + "    model_path: s3://m\n").predictor.models) == {"model_path": "s3://m"}
+    assert dict(one(HEAD + "    model_path: m\n").predictor.models) == {"model_path": "m"}
 
 
 def test_0_25_multi_model_reloading() -> None:
-    spec = one(HEAD + "    multi_model_reloading: {path: s3://m, cache_size: 2, disk_cache_size: 3}\n")
-    assert spec.predictor.models["multi_model_reloading"]["path"] == "s3://m"
+    spec = one(HEAD + "    multi_model_reloading: {path: m, cache_size: 2, disk_cache_size: 3}\n")
+    assert models(spec) == {"path": "m", "cache_size": 2, "disk_cache_size": 3}
 
 
 def test_0_26_log_level_and_shared_memory() -> None:
@@ -209,4 +218,5 @@ def test_every_field_sets_something_or_says_why_not() -> None:
         if field.form in NESTED or field.target:
             continue
         above = [f for f in fields.TABLE.fields if field.path.startswith((f.path + ".", f.path + "[]."))]
-        assert any(f.reason and f.effect is not Effect.IN_EFFECT for f in [field, *above]), field.path
+        assert any(f.target or f.effect is not Effect.IN_EFFECT for f in [field, *above]), field.path
+        assert field.effect is Effect.IN_EFFECT or field.reason, field.path

@@ -18,7 +18,7 @@ def api(serving: str = OLD, target: str = NEW, rollout: str = NEW, state: int = 
     made.status.observed_generation = observed
     made.status.serving_revision, made.status.target_revision = serving, target
     made.status.rollout.to_revision = rollout
-    made.status.rollout.state = api_pb2.RolloutState.Name(state)  # type: ignore[arg-type, assignment]
+    made.status.rollout.state = api_pb2.RolloutState.Name(state)  # type: ignore[assignment]
     return made
 
 
