@@ -57,8 +57,8 @@ def _activation(step: model.Step, decision: model.Decision) -> str:
     if step.against == 0:
         return "a request was held here a short while ago, so one replica stays"
     if decision.current == 0:
-        return f"{held} held requests at {decision.scaling.target_in_flight:g} a replica ask for {_n(step.after)}"
-    return f"{held} held requests wait for the first of {_n(step.after)} replicas to get ready"
+        return f"held requests: {held}, at {decision.scaling.target_in_flight:g} a replica worth {_n(step.after)}"
+    return f"held requests: {held}, waiting for the first of {_n(step.after)} replicas to get ready"
 
 
 def _tolerance(step: model.Step, decision: model.Decision) -> str:

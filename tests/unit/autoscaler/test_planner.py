@@ -21,7 +21,7 @@ def test_an_api_is_woken_without_any_report() -> None:
     drive.now = 1.0
     decision = drive.decide(0, held=2, blindness=model.Blindness.APISERVER_SILENT)
     assert (decision.desired, decision.winning) == (1, T.ACTIVATION)
-    assert explain.sentence(decision) == "0 -> 1 replicas: 2 held requests at 4 a replica ask for 1"
+    assert explain.sentence(decision) == "0 -> 1 replicas: held requests: 2, at 4 a replica worth 1"
 
 
 def test_nothing_ready_keeps_the_number() -> None:
