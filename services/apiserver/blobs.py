@@ -92,6 +92,10 @@ class DiskBlobs:
         return self._locks.setdefault(digest, asyncio.Lock())
 
     def _append(self, digest: str, offset: int, data: bytes) -> int:
+        whole = _length(pathlib.Path(self.path(digest)))
+        if whole:
+            # Another upload of the same was faster.
+            return whole
         part = self._part(digest)
         held = _length(part)
         if offset > held:

@@ -53,9 +53,9 @@ def endpoint(namespace: str, api_id: str) -> str:
     return f"/{api_id}" if namespace == DEFAULT_NAMESPACE else f"/{namespace}/{api_id}"
 
 
-def in_flight(predictor: specs.Predictor) -> float:
-    """As many requests as a replica can work on at a time."""
-    return float(predictor.processes_per_replica * predictor.threads_per_process)
+def in_flight(processes: int, threads: int, most: int) -> float:
+    """As many requests as a replica can work on at a time, and may hold."""
+    return float(min(processes * threads, most) if most > 0 else processes * threads)
 
 
 def tidy_path(path: str) -> str:
@@ -80,8 +80,9 @@ def _networking(given: Section, namespace: str, api_id: str) -> specs.Networking
 
 def _autoscaling(given: Section, predictor: specs.Predictor) -> specs.Autoscaling:
     made = specs.Autoscaling(**given)
+    processes, threads = predictor.processes_per_replica, predictor.threads_per_process
     return dataclasses.replace(
         made,
         init_replicas=given.get("init_replicas", made.min_replicas),
-        target_in_flight=given.get("target_in_flight", in_flight(predictor)),
+        target_in_flight=given.get("target_in_flight", in_flight(processes, threads, made.max_replica_concurrency)),
     )

@@ -1,6 +1,6 @@
 """The writes of users and of the autoscaler. Each reads the record, decides by `changes`, and writes it where it is
-still as it was read; without an etag it tries again when somebody else was faster. Effects follow from the record alone:
-the reconciler does them.
+still as it was read; without an etag it tries again when somebody else was faster. Effects follow from the record
+alone: the reconciler does them.
 """
 
 import asyncio

@@ -46,7 +46,9 @@ def _release_derived(api: api_pb2.Api) -> None:
     scaling, predictor = api.spec.autoscaling, api.spec.predictor
     if scaling.init_replicas == scaling.min_replicas:
         scaling.ClearField("init_replicas")
-    if scaling.target_in_flight == predictor.processes_per_replica * predictor.threads_per_process:
+    if scaling.target_in_flight == defaults.in_flight(
+        predictor.processes_per_replica, predictor.threads_per_process, scaling.max_replica_concurrency
+    ):
         scaling.ClearField("target_in_flight")
     if predictor.dependencies.pip == defaults.REQUIREMENTS:
         predictor.ClearField("dependencies")

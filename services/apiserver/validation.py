@@ -133,7 +133,7 @@ def _autoscaling(scaling: specs.Autoscaling) -> Iterator[Violation]:
         yield Violation("autoscaling.init_replicas", f"must be within min_replicas and max_replicas, {bounds}")
     yield from _between("autoscaling.max_replica_concurrency", scaling.max_replica_concurrency, 1, 30_000)
     yield from _number("autoscaling.target_in_flight", scaling.target_in_flight, above=0)
-    if scaling.target_in_flight > scaling.max_replica_concurrency:
+    if scaling.target_in_flight > scaling.max_replica_concurrency >= 1:
         most = scaling.max_replica_concurrency
         yield Violation("autoscaling.target_in_flight", f"must be at most max_replica_concurrency ({most})")
     yield from _seconds("autoscaling.window", scaling.window, least=1)

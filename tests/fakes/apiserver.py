@@ -1,4 +1,4 @@
-"""The apiserver's servicers over a real gRPC server on a free port, with SQLite and blobs in a folder of the test's own.
+"""The apiserver's servicers over a real gRPC server on a free port, with SQLite and blobs in the test's own folder.
 
 There is no reconciler: `enqueued` holds what it would have been asked to look at, `statuses` takes what it would have
 put. Time stands still until a test moves `clock`.
@@ -98,7 +98,9 @@ class Apiserver:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: pathlib.Path, *, max_bundle_bytes: int = 2**26, most_watchers: int = 10) -> AsyncIterator[Apiserver]:
+async def running(
+    folder: pathlib.Path, *, max_bundle_bytes: int = 2**26, most_watchers: int = 10
+) -> AsyncIterator[Apiserver]:
     database, clock = session.Database(f"sqlite:///{folder}/cortex.db"), StillClock()
     await schema.prepare(database)
     enqueued: list[str] = []

@@ -33,9 +33,7 @@ async def retire(api: Apiserver, *, serving: str) -> None:
     for revision in await api.store.list_revisions(IRIS, None, 100):
         state = model.RevisionState.SERVING if revision.id == serving else model.RevisionState.RETIRED
         await api.store.set_revision_state(IRIS, revision.id, state, model.Reason.OK, "")
-    await api.store.update_api(
-        dataclasses.replace(present, serving_revision=serving), expected_version=present.version
-    )
+    await api.store.update_api(dataclasses.replace(present, serving_revision=serving), expected_version=present.version)
 
 
 def target(found: api_pb2.Api) -> str:

@@ -50,7 +50,9 @@ def watching(api: Apiserver, parent: str = "namespaces/-", only: str = "") -> St
 def status(ready: int = 0, *, observe_time: float | None = None, generation: int = 1) -> model.Status:
     condition = model.Condition("Ready", model.Truth.TRUE, model.Reason.OK, "all well", 1.0)
     replica = model.Replica("r", IRIS, "r1-x", model.ReplicaState.READY, 1.0)
-    return model.Status(generation, (condition,), False, "http://x/iris", {"r1-x": 100}, ready, 0, 0, (replica,), observe_time)
+    return model.Status(
+        generation, (condition,), False, "http://x/iris", {"r1-x": 100}, ready, 0, 0, (replica,), observe_time
+    )
 
 
 async def test_the_whole_state_comes_first_then_changes(api: Apiserver) -> None:
