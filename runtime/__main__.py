@@ -29,7 +29,8 @@ def main() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     log = logs.LogFile(settings.log_file, settings.log_level)
     try:
-        return uvloop.run(_run(settings, log))
+        status: int = uvloop.run(_run(settings, log))
+        return status
     except OSError as error:
         log.say("error", f"the replica cannot run: {error}")
         print(f"runtime: {error}", file=sys.stderr)  # noqa: T201  # the node keeps stderr

@@ -129,7 +129,8 @@ class Dispatcher:
     def released(self, link: Link) -> None:
         """A permit of `link` is free."""
         queue = self._queue
-        while queue and len(link.calls) < link.window:
+        room = self._room(link)
+        while queue and len(link.calls) < room:
             call, _ = queue.popitem(last=False)
             self._send(link, call)
 
@@ -154,7 +155,11 @@ class Dispatcher:
         if not links:
             return None
         link = links[0] if len(links) == 1 else min(links, key=_load)
-        return link if len(link.calls) < link.window else None
+        return link if len(link.calls) < self._room(link) else None
+
+    def _room(self, link: Link) -> int:
+        """Calls a worker may hold. Ahead of time only where there is no other worker that could become free first."""
+        return link.window if len(self._links) == 1 else link.threads
 
     def _send(self, link: Link, call: Call) -> None:
         now = self._loop.time()

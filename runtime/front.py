@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtime import dispatch, errors, http_door, logs, metrics, state_file, tracing, workers
 from runtime.config import Settings
@@ -50,11 +50,14 @@ class Replica:
             loop.add_signal_handler(number, self._on_signal)
         await self._door.listen()
         self._log.say("info", f"listening on {self._settings.http_address}")
-        tasks = [asyncio.ensure_future(task) for task in (self._pool.run(), self._state.run(), self._door.sweep())]
+        tasks: list[asyncio.Future[None]] = [
+            asyncio.ensure_future(task) for task in (self._pool.run(), self._state.run(), self._door.sweep())
+        ]
         # The workers import while we do.
-        tasks += [asyncio.ensure_future(self._grpc_and_metrics()), asyncio.ensure_future(self._stop.wait())]
+        tasks += [asyncio.ensure_future(self._grpc_and_metrics()), asyncio.ensure_future(self._stopped())]
         try:
-            await asyncio.wait([*tasks, self._pool.fatal], return_when=asyncio.FIRST_COMPLETED)
+            waited: list[asyncio.Future[Any]] = [*tasks, self._pool.fatal]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if self._pool.fatal.done():
                 self._failure = self._pool.fatal.result()
                 return 1
@@ -65,6 +68,9 @@ class Replica:
             return 0
         finally:
             await self._shut_down(tasks)
+
+    async def _stopped(self) -> None:
+        await self._stop.wait()
 
     def _on_signal(self) -> None:
         if self._stop.is_set():
@@ -90,7 +96,8 @@ class Replica:
 
         from runtime.reporter import Reporter
 
-        reporter = Reporter(self._settings, self._metrics, lambda: (self._dispatcher.in_flight, self._dispatcher.queued))
+        dispatcher = self._dispatcher
+        reporter = Reporter(self._settings, self._metrics, lambda: (dispatcher.in_flight, dispatcher.queued))
         options = (("grpc.enable_http_proxy", 0), ("grpc.max_reconnect_backoff_ms", 2000))
         async with grpc.aio.insecure_channel(self._settings.monitor_address, options=options) as channel:
             try:

@@ -48,7 +48,8 @@ class HttpDoor:
         """Raises OSError when the address is taken."""
         self._tick()
         host, port = config.split_address(self._settings.http_address)
-        sock = socket.create_server((host, port), backlog=_BACKLOG, family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.create_server((host, port), backlog=_BACKLOG, family=family)
         self._server = await self._loop.create_server(lambda: Connection(self), sock=sock, backlog=_BACKLOG)
         self.port = sock.getsockname()[1]
 
@@ -169,7 +170,8 @@ class HttpDoor:
             if now - connection.head_since > HEAD_SECONDS:
                 connection.refuse_timeout()
         elif connection.body_since:
-            if now - connection.body_since > BODY_SECONDS:
+            limit = self._dispatcher.request_timeout
+            if now - connection.body_since > BODY_SECONDS or (limit and now - connection.began > limit):
                 connection.refuse_timeout()
         elif not connection.busy and (self.draining or now - connection.idle_since > IDLE_SECONDS):
             connection.close()

@@ -19,8 +19,8 @@ class Exchange:
     """A sink (see calls.Sink) that writes to its connection. Every method may be called after the caller has left."""
 
     __slots__ = (
-        "_connection", "_owed", "_sent_head", "began", "body", "call", "failure", "fields", "head_only", "keep_alive", "old",
-        "request_id", "timeout",
+        "_connection", "_owed", "_sent_head", "began", "body", "call", "failure", "fields", "head_only", "keep_alive",
+        "old", "request_id", "timeout",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:

@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         self._known: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
         self._size = 0
-        self._began = now
+        self.began = now
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self.head_since, self._head_bytes = 0.0, 0
-        self.body_since = self._began
+        self.body_since = self.began
         known = self._known
         if len(self._url) + sum(map(len, self._fields)) + 2 * len(self._fields) > MAX_HEAD_BYTES:
             self._refuse(errors.HEAD_TOO_LARGE)
@@ -170,15 +170,16 @@ class Connection(asyncio.Protocol):
 
     def _exchange(self) -> Exchange:
         """From what was parsed. The fields are those of a request frame (shim/frames.py)."""
-        exchange = Exchange(self, self._began)
+        exchange = Exchange(self, self.began)
         known = self._known
         method = self._parser.get_method() if self._url else b"GET"
         exchange.old = bool(self._url) and self._parser.get_http_version() == "1.0"
         path, _, query = _target(self._url).partition(b"?")
         told = known.get(b"x-request-id", b"")
-        exchange.request_id = (
-            told.decode("latin-1") if 0 < len(told) <= _REQUEST_ID_BYTES and told.isascii() else self.door.new_request_id()
-        )
+        if 0 < len(told) <= _REQUEST_ID_BYTES and told.isascii():
+            exchange.request_id = told.decode("ascii")
+        else:
+            exchange.request_id = self.door.new_request_id()
         traceparent = known.get(b"traceparent", b"")
         exchange.fields = [
             method, path, query.partition(b"#")[0], known.get(b"content-type", b""), exchange.request_id.encode(),
@@ -245,7 +246,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _linger(self) -> None:
-        """Closing with unread input would reset the connection, and the caller would lose the answer (RFC 9112, 9.6)."""
+        """Closing with unread input would reset the connection and lose the answer (RFC 9112, 9.6)."""
         self.waiting.clear()
         self.closing_since = self.door.now()
         if self._transport.can_write_eof() and not self._transport.is_closing():

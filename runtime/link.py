@@ -10,7 +10,7 @@ from runtime.shim import frames
 
 _JOIN_BYTES = 32768
 # A worker whose calls are this short gets some ahead of time, so that it does not idle while the front is woken.
-# They stay ours until it begins them: one that dies or lingers hands them back.
+# They stay ours until it begins them: what a dead worker had not begun goes to its successor.
 _SHORT_MICROS = 500
 _AHEAD = 8
 
@@ -37,7 +37,7 @@ class Link(asyncio.Protocol):
     def __init__(self, threads: int, listener: Listener, keeper: Keeper) -> None:
         self.calls: dict[int, Call | None] = {}
         self.window = threads
-        self._threads = threads
+        self.threads = threads
         self._listener = listener
         self._keeper = keeper
         self._decoder = frames.Decoder()
@@ -134,4 +134,4 @@ class Link(asyncio.Protocol):
     def _observe(self, micros: int) -> None:
         """A single long call closes the window at once; many short ones open it."""
         self._micros = micros if micros > 8 * _SHORT_MICROS else 0.9 * self._micros + 0.1 * micros
-        self.window = self._threads + _AHEAD if self._micros < _SHORT_MICROS else self._threads
+        self.window = self.threads + _AHEAD if self._micros < _SHORT_MICROS else self.threads

@@ -6,7 +6,6 @@ counted, and the count is written as a line as soon as that is possible.
 
 import json
 import pathlib
-import sys
 import threading
 import time
 from typing import IO, Any
@@ -120,7 +119,7 @@ class LogFile:
     def _open(self) -> None:
         """Opens the file, or starts a new one and keeps the old as `.1`."""
         if self._path is None:
-            self._file, self._size = sys.stdout.buffer.raw if hasattr(sys.stdout.buffer, "raw") else sys.stdout.buffer, 0
+            self._file, self._size = open(1, "wb", buffering=0, closefd=False), 0  # noqa: SIM115  # stdout
             return
         if self._file is not None:
             self._file.close()

@@ -72,7 +72,7 @@ async def start(
     theirs = [pair[1].fileno() for pair in pairs] + [page_fd]
     try:
         # Popen uses vfork: no fork handler of gRPC's threads runs in between.
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220
             [python, "-s", str(_SHIM), *map(str, theirs), str(os.getpid())],
             pass_fds=theirs, stdin=subprocess.DEVNULL, stdout=out[1], stderr=err[1],
             env=dict(env), cwd=setup["project_dir"], process_group=0,

@@ -39,6 +39,7 @@ class Slot:
         self._pool = pool
         self._load_failure: tuple[str, str] | None = None
         self._heard = asyncio.Event()
+        self.dead = asyncio.Event()
         self._crashes: collections.deque[float] = collections.deque(maxlen=_CRASHES)
 
     def on_loaded(self, offer: Mapping[str, Any]) -> None:
@@ -56,12 +57,18 @@ class Slot:
         """One worker from start to end. Returns why it never got ready, or None when it did."""
         self.loaded, self._load_failure = False, None
         self._heard.clear()
+        self.dead.clear()
         self.state = "STARTING"
         pool = self._pool
         link = Link(pool.settings.threads, pool.dispatcher, self)
         try:
             self.worker = worker = await spawn.start(
-                python=pool.settings.python, env=pool.env, name=self.name, link=link, setup=pool.settings.setup, log=pool.log
+                python=pool.settings.python,
+                env=pool.env,
+                name=self.name,
+                link=link,
+                setup=pool.settings.setup,
+                log=pool.log,
             )
         except OSError as error:
             return LoadFailure("CONSTRUCTOR_FAILED", f"cannot run {pool.settings.python}: {error}", None, time.time())
@@ -75,6 +82,7 @@ class Slot:
             worker.kill()
             await exited
             self.state = "DEAD"
+            self.dead.set()
             pool.left(self, worker)
             link.close()
 
@@ -82,7 +90,8 @@ class Slot:
         heard = asyncio.ensure_future(self._heard.wait())
         limit = self._pool.settings.start_timeout
         try:
-            await asyncio.wait([heard, exited], timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            waited: list[asyncio.Future[Any]] = [heard, exited]
+            await asyncio.wait(waited, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         finally:
             heard.cancel()
         if self.loaded:
@@ -134,9 +143,7 @@ class Pool:
         return self.started and any(slot.loaded and not slot.looping for slot in self._slots)
 
     def describe(self) -> list[dict[str, Any]]:
-        return [
-            {"pid": slot.worker.process.pid if slot.worker else None, "state": slot.state} for slot in self._slots
-        ]
+        return [{"pid": slot.worker.process.pid if slot.worker else None, "state": slot.state} for slot in self._slots]
 
     async def run(self) -> None:
         """Until cancelled; a failure of the first load ends up in `fatal`."""
@@ -162,13 +169,12 @@ class Pool:
     async def stop(self) -> None:
         """Lets the workers end by themselves for a moment, then ends them."""
         self._stopping = True
-        workers = [slot.worker for slot in self._slots if slot.worker and slot.worker.process.returncode is None]
+        workers = [slot.worker for slot in self._slots if slot.worker and slot.state != "DEAD"]
         for worker in workers:
             worker.link.finish()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
-                while any(worker.process.returncode is None for worker in workers):
-                    await asyncio.sleep(0.01)
+                await asyncio.gather(*(slot.dead.wait() for slot in self._slots))
         for worker in workers:
             worker.kill()
 

@@ -135,7 +135,8 @@ class Engine(asyncio.Protocol):
             raise
 
     async def _stream(self, job: TaskJob, request: Request, answer: encode.Encoded, began: int) -> None:
-        items = answer.chunks.__aiter__() if hasattr(answer.chunks, "__aiter__") else self._threaded(iter(answer.chunks))
+        chunks = answer.chunks
+        items = chunks.__aiter__() if hasattr(chunks, "__aiter__") else self._threaded(iter(chunks))
         opened: stream.Opening | None = None
         try:
             item = await _next(items)

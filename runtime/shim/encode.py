@@ -117,7 +117,7 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 def _make_dumps() -> Callable[[Any], str]:
     """The standard library builds its C encoder anew for each value; here it is built once. Without the check for
     circular values, which needs state per call, such a value ends in a RecursionError."""
-    make = json.encoder.c_make_encoder
+    make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
         return _encoder.encode
     quote = json.encoder.encode_basestring
@@ -130,9 +130,8 @@ _dumps = _make_dumps()
 
 def is_response(value: Any) -> bool:
     """Whether it is a response object of a web framework, such as Starlette's."""
-    return isinstance(getattr(value, "status_code", None), int) and (
-        hasattr(value, "body") or hasattr(value, "content") or hasattr(value, "body_iterator") or hasattr(value, "get_data")
-    )
+    names = ("body", "content", "body_iterator", "get_data")
+    return isinstance(getattr(value, "status_code", None), int) and any(hasattr(value, name) for name in names)
 
 
 def _as_is(response: Any) -> Encoded:
@@ -164,7 +163,7 @@ def _header_pairs(response: Any) -> list[tuple[str, str]]:
     raw = getattr(response, "raw_headers", None)
     if raw is not None:
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
-    headers = getattr(response, "headers", None)
+    headers: Any = getattr(response, "headers", None)
     items = headers.items() if hasattr(headers, "items") else headers
     return [(str(name), str(value)) for name, value in items or ()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any, Callable, List
+from typing import Any, Callable
 
 from . import encode, loader, logs, payload, signature
 
@@ -31,7 +31,7 @@ class Executor:
 
     def finish(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> encode.Encoded:
         """Encodes what the method returned; runs in the part that may be cancelled, as it may call user code."""
-        after: List[Callable[[], Any]] = []
+        after: list[Callable[[], Any]] = []
         if type(result) is tuple and len(result) == 2 and callable(result[1]):
             result, callback = result
             after.append(callback)
@@ -71,7 +71,8 @@ class Executor:
         """An HTTPException: the user decides status, text and headers."""
         try:
             detail = json.loads(encode.to_json(error.detail))
-            headers = encode.check_headers([(str(k), str(v)) for k, v in (getattr(error, "headers", None) or {}).items()])
+            told = getattr(error, "headers", None) or {}
+            headers = encode.check_headers([(str(name), str(value)) for name, value in told.items()])
         except (TypeError, ValueError) as problem:
             self.report(problem)
             return refusal(500, INTERNAL, "PREDICTOR_FAILED", request.request_id)

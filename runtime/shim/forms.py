@@ -38,7 +38,7 @@ class UploadFile:
         self.file.seek(offset)
 
     def __repr__(self) -> str:
-        return "UploadFile(filename=%r, size=%d)" % (self.filename, self.size)
+        return f"UploadFile(filename={self.filename!r}, size={self.size})"
 
 
 def parse_urlencoded(body: bytes, charset: str) -> FormData:
@@ -56,7 +56,7 @@ def parse_multipart(body: bytes, boundary: str) -> FormData:
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
         raise ValueError("the multipart form is cut short or lacks its boundary")
     if len(pieces) > _MAX_FIELDS + 2:
-        raise ValueError("the form has more than %d fields" % _MAX_FIELDS)
+        raise ValueError(f"the form has more than {_MAX_FIELDS} fields")
     return FormData([_part(piece) for piece in pieces[1:-1]])
 
 

@@ -1,7 +1,7 @@
 """What the user's code prints and logs, as JSON lines that know their request.
 
 Lines go to the front over a socket that never blocks: when it is full, the line is counted and dropped, because a
-prediction must not wait for a disk. What native code writes to fds 1 and 2 goes there directly and is read by the front.
+prediction must not wait for a disk. What native code writes to fds 1 and 2 the front reads as it is.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class LogChannel:
 
 def timestamp(now: float) -> str:
     whole = int(now)
-    return "%s.%06dZ" % (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)), int((now - whole) * 1e6))
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((now - whole) * 1e6):06d}Z"
 
 
 class Writer(io.TextIOBase):
@@ -175,8 +175,8 @@ def install(channel: LogChannel) -> Writer:
     """Takes over stdout, stderr and the root logger of this process; returns the new stdout."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the original is a real file here
     out = Writer(channel, "stdout", "info", sys.stdout)
-    sys.stdout = out  # type: ignore[assignment]
-    sys.stderr = Writer(channel, "stderr", "error", sys.stderr)  # type: ignore[assignment]
+    sys.stdout = out
+    sys.stderr = Writer(channel, "stderr", "error", sys.stderr)
     root = logging.getLogger()
     root.handlers[:] = [Handler(channel)]
     root.setLevel(channel.lowest)

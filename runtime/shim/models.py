@@ -36,7 +36,8 @@ class ModelClient:
         if name is None and len(self._paths) == 1:
             return next(iter(self._paths.items()))
         if name is None or name not in self._paths:
-            raise KeyError("no model {!r}; declared in `models`: {}".format(name, ", ".join(sorted(self._paths)) or "none"))
+            known = ", ".join(sorted(self._paths)) or "none"
+            raise KeyError(f"no model {name!r}; declared in `models`: {known}")
         return name, self._paths[name]
 
 
@@ -46,7 +47,8 @@ def _declared(models: dict[str, Any]) -> dict[str, str]:
     single = models.get("path") or models.get("model_path")
     if single:
         return {"default": str(single)}
-    return {str(entry["name"]): str(entry.get("path") or entry.get("model_path")) for entry in models.get("paths") or ()}
+    listed = models.get("paths") or ()
+    return {str(entry["name"]): str(entry.get("path") or entry.get("model_path")) for entry in listed}
 
 
 def _inside(project_dir: str, path: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from . import forms
 from .mappings import Headers, QueryParams, parameter
 
-_scan = json.JSONDecoder().scan_once
+_scan: Any = vars(json.JSONDecoder())["scan_once"]
 
 
 class Malformed(Exception):

@@ -111,7 +111,7 @@ class Engine:
 
     def _stream(self, job: control.ThreadJob, request: Request, answer: encode.Encoded, began: int) -> None:
         chunks = answer.chunks
-        items: Iterator[Any] = _drained(chunks) if hasattr(chunks, "__anext__") or hasattr(chunks, "__aiter__") else iter(chunks)
+        items: Iterator[Any] = _drained(chunks) if hasattr(chunks, "__aiter__") else iter(chunks)
         opened: stream.Opening | None = None
         try:
             first = self._guarded(job, next, items, _END)

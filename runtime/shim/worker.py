@@ -31,7 +31,9 @@ def main(arguments: list[str]) -> None:
     channel = logs.LogChannel(lines, setup["worker"], setup["log_level"])
     out = logs.install(channel)
     registry = control.Registry(page)
-    threading.Thread(target=control.listen, args=(commands, decoder, registry), name="cortex-control", daemon=True).start()
+    listen = threading.Thread(target=control.listen, args=(commands, decoder, registry), name="cortex-control")
+    listen.daemon = True
+    listen.start()
     try:
         _serve(setup, data, channel, registry, out)
     except loader.LoadError as error:
@@ -78,12 +80,17 @@ def _serve(
     engine = sync_engine.Engine(data, executor, registry, out)
     _send_json(data, frames.LOADED, _offer(contract))
     for index in range(1, setup["threads"]):
-        threading.Thread(target=engine.run, name="predict-%d" % index, daemon=True).start()
+        threading.Thread(target=engine.run, name=f"predict-{index}", daemon=True).start()
     engine.run()
 
 
 async def _serve_async(
-    cls: Any, setup: dict[str, Any], data: socket.socket, channel: logs.LogChannel, registry: control.Registry, out: logs.Writer
+    cls: Any,
+    setup: dict[str, Any],
+    data: socket.socket,
+    channel: logs.LogChannel,
+    registry: control.Registry,
+    out: logs.Writer,
 ) -> None:
     from . import async_engine
 

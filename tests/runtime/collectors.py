@@ -37,12 +37,18 @@ class Monitor(monitor_service_pb2_grpc.MonitorServiceServicer):
             self.reports.append(report)
         return monitor_service_pb2.ReportMetricsResponse()
 
+    def GetApiMetrics(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError  # a replica never asks
+
+    def ListApiMetrics(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError  # a replica never asks
+
 
 @contextlib.contextmanager
 def serving(collector: Collector, monitor: Monitor) -> Iterator[str]:
     """Both on one port; yields the address."""
     server = grpc.server(futures.ThreadPoolExecutor(8))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
     monitor_service_pb2_grpc.add_MonitorServiceServicer_to_server(monitor, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

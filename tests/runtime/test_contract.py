@@ -59,7 +59,8 @@ class PythonPredictor:
         if mode == "form":
             return {k: [v.filename, v.content_type, v.file.read().decode()] if hasattr(v, "file") else v
                     for k, v in payload.items()}
-        return {"type": type(payload).__name__, "value": payload if not isinstance(payload, bytes) else payload.decode()}
+        value = payload.decode() if isinstance(payload, bytes) else payload
+        return {"type": type(payload).__name__, "value": value}
 
     def post_predict(self, response, query_params):
         if query_params.get("mode") == "none":
@@ -74,9 +75,9 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
         yield found
 
 
-def post(replica: Replica, mode: str = "echo", body: bytes = b"", kind: str | None = None, **headers: str) -> Any:
+def post(replica: Replica, mode: str = "echo", body: bytes = b"", kind: str | None = None, headers: Any = None) -> Any:
     given = {"content-type": kind} if kind else {}
-    return replica.client.post("/", params={"mode": mode}, content=body, headers={**given, **headers})
+    return replica.client.post("/", params={"mode": mode}, content=body, headers={**given, **(headers or {})})
 
 
 @pytest.mark.parametrize(
@@ -148,13 +149,13 @@ def test_a_response_object_is_sent_as_it_is(replica: Replica) -> None:
 
 @pytest.mark.parametrize("mode", ["raise", "nan", "object", "exit"])
 def test_a_failure_of_the_predictor_tells_the_caller_nothing(replica: Replica, mode: str) -> None:
-    answer = post(replica, mode, **{"x-request-id": f"failure-{mode}"})
+    answer = post(replica, mode, headers={"x-request-id": f"failure-{mode}"})
     assert answer.status_code == 500
     assert answer.json() == {"error": "internal server error", "request_id": f"failure-{mode}"}
 
 
 def test_the_traceback_is_in_the_log_and_begins_with_the_users_frame(replica: Replica) -> None:
-    post(replica, "raise", **{"x-request-id": "traced"})
+    post(replica, "raise", headers={"x-request-id": "traced"})
     line = replica.wait_line("secret detail")
     assert line["level"] == "error"
     assert "predictor.py" in line["message"].splitlines()[1]
@@ -169,7 +170,7 @@ def test_an_http_exception_chooses_its_status(replica: Replica) -> None:
 def test_query_and_headers(replica: Replica) -> None:
     answer = replica.client.post("/?mode=query&a=1&a=b%20c")
     assert answer.json() == ["b c", ["1", "b c"], None]
-    answer = post(replica, "header", **{"X-Test": "value", "X-Request-Id": "mine"})
+    answer = post(replica, "header", headers={"X-Test": "value", "X-Request-Id": "mine"})
     assert (answer.text, answer.headers["x-request-id"]) == ("value/mine", "mine")
 
 

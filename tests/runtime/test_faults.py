@@ -43,7 +43,7 @@ def alive(pid: int) -> bool:
 
 def in_background(replica: Replica, count: int, **params: Any) -> list["concurrent.futures.Future[Any]"]:
     pool = concurrent.futures.ThreadPoolExecutor(count)
-    return [pool.submit(lambda n=n: replica.client.post("/", params={**params, "n": n})) for n in range(count)]
+    return [pool.submit(replica.client.post, "/", params={**params, "n": n}) for n in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,18 @@ def in_background(replica: Replica, count: int, **params: Any) -> list["concurre
         ("raise SystemExit(0)", "IMPORT_FAILED", "SystemExit"),
         ("class Other: pass", "INVALID_PREDICTOR", "must have a class PythonPredictor"),
         ("class PythonPredictor:\n    def predict(self, data): pass", "INVALID_PREDICTOR", "asks for 'data'"),
-        ("class PythonPredictor:\n    def __init__(self, x): pass\n    def predict(self): pass", "INVALID_PREDICTOR", "'x'"),
+        (
+            "class PythonPredictor:\n    def __init__(self, x): pass\n    def predict(self): pass",
+            "INVALID_PREDICTOR",
+            "'x'",
+        ),
         (
             "class PythonPredictor:\n    def __init__(self, config):\n        1 / 0\n    def predict(self): pass",
             "CONSTRUCTOR_FAILED",
             "ZeroDivisionError",
         ),
         (
-            "import os\nclass PythonPredictor:\n    def __init__(self):\n        os.abort()\n    def predict(self): pass",
+            "import os\nclass PythonPredictor:\n    def __init__(self): os.abort()\n    def predict(self): pass",
             "CONSTRUCTOR_FAILED",
             "SIGABRT",
         ),
@@ -106,7 +110,11 @@ def test_a_crash_costs_only_the_request_inside(tmp_path: pathlib.Path) -> None:
         sibling = in_background(replica, 1, mode="sleep", seconds=0.5)[0]
         replica.wait_line("begun")
         died = replica.client.post("/?mode=die")
-        assert (died.status_code, died.headers["x-cortex-retry"], died.headers["retry-after"]) == (503, "worker-died", "1")
+        assert (died.status_code, died.headers["x-cortex-retry"], died.headers["retry-after"]) == (
+            503,
+            "worker-died",
+            "1",
+        )
         assert sibling.result().status_code == 200
         assert replica.client.get("/healthz/ready").status_code == 200
         wait_for(lambda: len(set(replica.worker_pids)) == 2 and set(replica.worker_pids) != pids)

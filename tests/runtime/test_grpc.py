@@ -3,6 +3,7 @@
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -44,10 +45,10 @@ class PythonPredictor:
 def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
     spec = {"networking": {"maxRequestBytes": "100000"}}
     folder: pathlib.Path = tmp_path_factory.mktemp("grpc")
-    with running(folder, SOURCE, spec=spec, config={"grpcAddress": "free"}) as replica:
-        with grpc.insecure_channel(replica.grpc_address) as found:
-            grpc.channel_ready_future(found).result(10)
-            yield found
+    replica_ = running(folder, SOURCE, spec=spec, config={"grpcAddress": "free"})
+    with replica_ as replica, grpc.insecure_channel(replica.grpc_address) as found:
+        grpc.channel_ready_future(found).result(10)
+        yield found
 
 
 @pytest.fixture
@@ -59,7 +60,12 @@ def value(what: object) -> struct_pb2.Value:
     return json_format.Parse(json.dumps(what), struct_pb2.Value())
 
 
-def failure(call: grpc.RpcError) -> tuple[grpc.StatusCode, str, str]:
+def _untyped(stub: Any) -> Any:
+    """These packages carry no usable types."""
+    return stub
+
+
+def failure(call: Any) -> tuple[grpc.StatusCode, str, str]:
     status = rpc_status.from_call(call)
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
@@ -126,11 +132,11 @@ def test_a_message_above_the_limit_is_refused(stub: pb_grpc.PredictionServiceStu
 
 
 def test_health_and_reflection(channel: grpc.Channel) -> None:
-    checked = health_pb2_grpc.HealthStub(channel).Check(
+    checked = _untyped(health_pb2_grpc.HealthStub)(channel).Check(
         health_pb2.HealthCheckRequest(service="cortex.runtime.v1.PredictionService")
     )
     assert checked.status == health_pb2.HealthCheckResponse.SERVING
     ask = reflection_pb2.ServerReflectionRequest(list_services="")
-    answer = next(reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([ask])))
+    answer = next(_untyped(reflection_pb2_grpc.ServerReflectionStub)(channel).ServerReflectionInfo(iter([ask])))
     names = [service.name for service in answer.list_services_response.service]
     assert "cortex.runtime.v1.PredictionService" in names

@@ -70,7 +70,7 @@ def test_every_line_of_a_flood_is_kept_or_counted(tmp_path: pathlib.Path) -> Non
         def accounted() -> bool:
             lines = replica.lines()
             dropped = sum(line.get("dropped", 0) for line in lines)
-            return sum(line["message"].startswith("flood") for line in lines) + dropped == count
+            return bool(sum(line["message"].startswith("flood") for line in lines) + dropped == count)
 
         wait_for(accounted)
 

@@ -15,6 +15,7 @@ class FakeLink:
     def __init__(self, window: int = 1) -> None:
         self.calls: dict[int, Call | None] = {}
         self.window = window
+        self.threads = 1
         self.abandoned: list[int] = []
 
     def send(self, call: Call) -> None:
@@ -92,7 +93,7 @@ async def test_a_queued_caller_who_leaves_costs_no_worker(dispatcher: dispatch.D
     third, _ = submit(dispatcher)
     assert third.stage is Stage.QUEUED
     link.answer(dispatcher, 1)
-    assert third.stage is Stage.RUNNING
+    assert third.stage.name == "RUNNING"
     assert dispatcher.metrics.requests == {499: 2}
 
 

@@ -5,7 +5,10 @@ from runtime.shim import frames
 
 def test_frames_survive_any_cut() -> None:
     rng = random.Random(7)
-    sent = [(rng.randrange(1, 40), n, rng.randbytes(rng.randrange(50)), rng.randbytes(rng.choice([0, 3, 70_000]))) for n in range(60)]
+    sent = [
+        (rng.randrange(1, 40), n, rng.randbytes(rng.randrange(50)), rng.randbytes(rng.choice([0, 3, 70_000])))
+        for n in range(60)
+    ]
     stream = b"".join(frames.pack(kind, number, head, body) for kind, number, head, body in sent)
     for largest in (1 << 20, 70_000, 1000):
         decoder = frames.Decoder()

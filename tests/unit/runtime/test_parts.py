@@ -59,9 +59,19 @@ async def test_deadlines_fire_in_time_and_not_after_a_discard() -> None:
 
     kept = deadlines.Deadlines(loop, 0.05, expired)
     now = loop.time()
-    for name, began, timeout in (("b", now, 0.05), ("gone", now, 0.05), ("late body", now - 0.03, 0.05), ("c", now, 0.08)):
+    for name, began, timeout in (
+        ("b", now, 0.05),
+        ("gone", now, 0.05),
+        ("late body", now - 0.03, 0.05),
+        ("c", now, 0.08),
+    ):
         call = Call(
-            fields=[], body=b"", request_id=name, began=began, deadline=began + timeout, sink=None  # type: ignore[arg-type]
+            fields=[],
+            body=b"",
+            request_id=name,
+            began=began,
+            deadline=began + timeout,
+            sink=None,  # type: ignore[arg-type]
         )
         kept.watch(call)
         if name == "gone":
@@ -78,7 +88,9 @@ def test_the_log_file_is_rotated_and_keeps_lines_whole(tmp_path: pathlib.Path, m
         log.line("info", f"{number} " + "x" * 500, source="stdout", worker="w0")
     log.say("debug", "too quiet")
     log.close()
-    kept = [json.loads(line) for name in ("log.jsonl.1", "log.jsonl") for line in (tmp_path / name).read_text().splitlines()]
+    kept = [
+        json.loads(line) for name in ("log.jsonl.1", "log.jsonl") for line in (tmp_path / name).read_text().splitlines()
+    ]
     numbers = [int(line["message"].split()[0]) for line in kept]
     assert numbers == list(range(numbers[0], 1000))
     assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl", "log.jsonl.1"}

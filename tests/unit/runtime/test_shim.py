@@ -9,7 +9,11 @@ import pytest
 
 SHIM = pathlib.Path(__file__).parents[3] / "runtime" / "shim"
 FILES = sorted(SHIM.glob("*.py"))
-OLD = sorted(pathlib.Path("/root/.pyenv/versions").glob("3.[89].*/bin/python")) if pathlib.Path("/root/.pyenv").exists() else []
+OLD = (
+    sorted(pathlib.Path("/root/.pyenv/versions").glob("3.[89].*/bin/python"))
+    if pathlib.Path("/root/.pyenv").exists()
+    else []
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -25,11 +29,14 @@ def test_python_3_8_can_read_it_and_it_needs_only_the_standard_library(path: pat
 @pytest.mark.parametrize("python", [sys.executable, *map(str, OLD)])
 def test_every_interpreter_can_import_it(python: str) -> None:
     names = [f"shim.{path.stem}" for path in FILES if path.stem not in ("__main__", "__init__")]
-    code = f"import sys; sys.path.insert(0, {str(SHIM.parent)!r}); import importlib; [importlib.import_module(n) for n in {names!r}]"
+    code = f"import sys, importlib as i; sys.path[:0] = [{str(SHIM.parent)!r}]; [i.import_module(n) for n in {names!r}]"
     subprocess.run([python, "-I", "-c", code], check=True, timeout=60)
 
 
 def test_the_front_starts_lean() -> None:
-    code = "import sys, runtime.front; print(*[m for m in ('opentelemetry', 'structlog', 'grpc', 'sqlalchemy') if m in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True, cwd=SHIM.parents[1])
+    heavy = ("opentelemetry", "structlog", "grpc", "sqlalchemy")
+    code = f"import sys, runtime.front; print(*[m for m in {heavy!r} if m in sys.modules])"
+    told = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=60, capture_output=True, cwd=SHIM.parents[1]
+    )
     assert told.stdout.strip() == b""
