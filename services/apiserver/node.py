@@ -85,7 +85,9 @@ class NodeBackend:
     async def _take(self, call: Any, changed: ports.Changed) -> None:
         whole: dict[str, model.Replica] | None = {}
         while True:
-            message = await asyncio.wait_for(call.read(), self._heartbeat)
+            # Not wait_for: it can swallow a cancellation that comes together with a message.
+            async with asyncio.timeout(self._heartbeat):
+                message = await call.read()
             if message is grpc.aio.EOF:
                 return
             replica = replica_from_pb(message.replica) if message.HasField("replica") else None
