@@ -13,8 +13,8 @@ DEFAULT_WINDOW = 15 * model.MINUTE
 MOST_STATUSES = 1000
 LONGEST_CLASS = 256
 _LONGEST_ID = 253
-_FARTHEST_BIN = 30_000
 _MOST_COUNT = 10**12
+_LARGEST_SUM = 1e300
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
@@ -50,6 +50,9 @@ def to_sketch(message: pb.Sketch) -> sketch.Sketch:
     made.bins, made.negative = dict(message.bins), dict(message.negative_bins)
     made.zero, made.count, made.total = message.zero_count, message.count, message.sum
     made.low, made.high = message.min, message.max
+    if not math.isfinite(made.total):
+        # Predictions near the largest float overflow where they are added; only their mean suffers.
+        made.total = 0.0 if math.isnan(made.total) else math.copysign(_LARGEST_SUM, made.total)
     return made
 
 
@@ -135,8 +138,9 @@ def _problems(message: pb.ReportMetricsRequest) -> Iterator[tuple[str, str]]:
             yield field, "must be lower case letters, digits and '-'"
     if message.sequence < 1:
         yield "sequence", "must count from 1"
-    if not 0 < message.start_time.seconds <= message.end_time.seconds + 1:
-        yield "end_time", "must not be before start_time"
+    # An end before the start is no mistake of the replica: its clock was set back meanwhile.
+    if message.start_time.seconds <= 0 or message.end_time.seconds <= 0:
+        yield "end_time", "and start_time must be set"
     statuses = message.requests_by_status
     if len(statuses) > MOST_STATUSES or not all(0 <= status < 1000 for status in statuses):
         yield "requests_by_status", f"must be at most {MOST_STATUSES} statuses between 0 and 999"
@@ -168,12 +172,12 @@ def _sketch_problem(message: pb.Sketch) -> str:
     counts = [message.zero_count, *(count for side in sides for count in side.values())]
     if any(len(side) > sketch.MOST_BINS for side in sides):
         return f"must not have more than {sketch.MOST_BINS} bins"
-    if any(abs(index) > _FARTHEST_BIN for side in sides for index in side):
+    if any(abs(index) > sketch.FARTHEST_BIN for side in sides for index in side):
         return "has a bin too far out"
     if not _are_counts(counts) or message.count != sum(counts):
         return "must have counts that are not negative and add up to `count`"
-    if not all(math.isfinite(number) for number in (message.sum, message.min, message.max)):
-        return "must have a finite sum, min and max"
+    if not (math.isfinite(message.min) and math.isfinite(message.max)):
+        return "must have a finite min and max"
     if message.count and not math.isclose(message.relative_accuracy, sketch.RELATIVE_ACCURACY, rel_tol=1e-6):
         return f"must have relative_accuracy {sketch.RELATIVE_ACCURACY}, or it could not be added to others"
     return "" if message.min <= message.max else "must have min <= max"

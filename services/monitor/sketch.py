@@ -11,7 +11,9 @@ RELATIVE_ACCURACY = 0.01
 GAMMA = (1 + RELATIVE_ACCURACY) / (1 - RELATIVE_ACCURACY)
 MOST_BINS = 4096
 SMALLEST = 1e-9
+FARTHEST_BIN = 35_500  # that of the largest float
 _LOG_GAMMA = math.log(GAMMA)
+_LARGEST_EXPONENT = 709.78
 
 
 def bin_of(value: float) -> int:
@@ -21,7 +23,7 @@ def bin_of(value: float) -> int:
 
 def value_of(index: int) -> float:
     """The value that is within RELATIVE_ACCURACY of everything in the bin."""
-    return 2 * math.exp(index * _LOG_GAMMA) / (GAMMA + 1)
+    return math.exp(min(index * _LOG_GAMMA, _LARGEST_EXPONENT)) * (2 / (GAMMA + 1))
 
 
 class Sketch:
