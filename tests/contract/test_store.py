@@ -4,12 +4,15 @@ import asyncio
 import dataclasses
 import pathlib
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from alembic import autogenerate, migration
 
 from services.apiserver import errors, model, ports, revisions
 from services.apiserver import spec as specs
-from services.apiserver.store import schema, session, sql
+from services.apiserver.store import schema, session, sql, tables
 from tests.fakes import postgres
 from tests.fakes import store as fake_store
 
@@ -69,6 +72,25 @@ def pair(api_id: str = "iris", namespace: str = "default", uid: str = "u1") -> t
 
 def event(message: str, *, api: str = "namespaces/default/apis/iris", time: float = 1.0) -> model.Event:
     return model.Event(api=api, type="Deployed", severity=model.Severity.INFO, message=message, time=time)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_migrations_make_exactly_the_tables(
+    kind: str, request: pytest.FixtureRequest, tmp_path: pathlib.Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/cortex.db"
+    if kind == "postgresql":
+        url = postgres.create_database(request.getfixturevalue("postgres_server"))
+    database = session.Database(url)
+    await schema.prepare(database)
+
+    def compare(connection: sa.Connection) -> list[Any]:
+        context = migration.MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(autogenerate.compare_metadata(context, tables.metadata))
+
+    async with database.read() as connection:
+        assert await connection.run_sync(compare) == []
+    await database.close()
 
 
 async def test_what_goes_in_comes_out(store: ports.StorePort) -> None:

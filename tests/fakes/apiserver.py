@@ -178,7 +178,7 @@ async def refused(call: Any) -> Refusal:
 
 
 def _refusal(error: grpc.aio.AioRpcError) -> Refusal:
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
     details: Sequence[Any] = status.details if status is not None else ()
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in details:

@@ -70,7 +70,12 @@ def test_entries_that_clash_are_refused(tmp_path: pathlib.Path, names: tuple[str
 
 def test_too_many_files_are_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MOST_FILES", 3)
-    path = written(tmp_path, lambda made: [made.writestr(f"{i}", "") for i in range(4)] and None)
+
+    def build(made: zipfile.ZipFile) -> None:
+        for number in range(4):
+            made.writestr(f"{number}", "")
+
+    path = written(tmp_path, build)
     with pytest.raises(errors.BundleCorrupt, match="4 files"):
         archive.check(path)
 

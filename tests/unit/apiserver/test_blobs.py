@@ -54,7 +54,7 @@ async def test_two_uploads_of_one_digest_end_in_one_blob(tmp_path: pathlib.Path)
             await store.append(DIGEST, offset, DATA[offset : offset + step])
         return await store.finish(DIGEST)
 
-    assert await asyncio.gather(upload(7), upload(100), upload(33)) == [len(DATA)] * 3
+    assert set(await asyncio.gather(upload(7), upload(100), upload(33))) == {len(DATA)}
     assert await collected(store) == DATA
     assert [path.name for path in (tmp_path / "uploads").iterdir()] == []
 

@@ -98,7 +98,7 @@ def test_a_spec_comes_back_as_it_went(spec: specs.ApiSpec) -> None:
 
 def test_no_field_of_the_contract_is_forgotten() -> None:
     """A field added to the proto fails here until the domain knows it."""
-    pairs = {
+    pairs: dict[Any, Any] = {
         spec_pb2.Compute: specs.Compute,
         spec_pb2.Autoscaling: specs.Autoscaling,
         spec_pb2.UpdateStrategy: specs.UpdateStrategy,

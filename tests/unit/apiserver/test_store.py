@@ -9,39 +9,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from alembic import autogenerate, migration, script
+from alembic import script
 
 from services.apiserver import errors, model
-from services.apiserver.store import schema, session, sql, tables
-from tests.fakes import postgres
+from services.apiserver.store import schema, session, sql
 
 
 def event(message: str) -> model.Event:
     return model.Event("namespaces/n/apis/x", "T", model.Severity.INFO, message, 1.0)
-
-
-async def differences(url: str) -> list[Any]:
-    """What Alembic would still change after all migrations."""
-    database = session.Database(url)
-    await schema.prepare(database)
-
-    def compare(connection: sa.Connection) -> list[Any]:
-        context = migration.MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(autogenerate.compare_metadata(context, tables.metadata))
-
-    async with database.read() as connection:
-        found = await connection.run_sync(compare)
-    await database.close()
-    return found
-
-
-async def test_migrations_make_exactly_the_tables_on_sqlite(tmp_path: pathlib.Path) -> None:
-    assert await differences(f"sqlite:///{tmp_path}/a.db") == []
-
-
-async def test_migrations_make_exactly_the_tables_on_postgresql() -> None:
-    with postgres.server() as url:
-        assert await differences(postgres.create_database(url)) == []
 
 
 async def test_migrations_go_back_to_nothing(tmp_path: pathlib.Path) -> None:

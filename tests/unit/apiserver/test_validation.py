@@ -115,7 +115,7 @@ def test_labels() -> None:
 def test_files_must_be_in_the_bundle() -> None:
     files = {"src/app/predictor.py", "reqs.txt", "Predictor.py"}
 
-    def found(**predictor: str) -> dict[str, str]:
+    def found(**predictor: Any) -> dict[str, str]:
         spec = dataclasses.replace(GOOD, predictor=specs.Predictor(**predictor))
         return {violation.field: violation.description for violation in validation.check_files(spec, files)}
 
