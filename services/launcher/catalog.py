@@ -30,8 +30,17 @@ class Service:
 def services(addresses: cluster.Addresses, where: layout.Layout, environ: Mapping[str, str]) -> tuple[Service, ...]:
     """Every service of the cluster, the node first: replicas come back before anything looks at them."""
     shared = _shared(addresses, where)
+    environ = _with_bytecode(where, environ)
     python = [_python(name, addresses, where, environ, shared) for name in cluster.SERVICES if name != "gateway"]
     return (*python, _gateway(addresses, where, environ, shared))
+
+
+def _with_bytecode(where: layout.Layout, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Whoever forbids Python to write bytecode means his own folders. Without any, each start compiles for seconds."""
+    if not environ.get("PYTHONDONTWRITEBYTECODE"):
+        return environ
+    kept = {name: value for name, value in environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {"PYTHONPYCACHEPREFIX": str(where.home / "cache/bytecode"), **kept}
 
 
 def _shared(addresses: cluster.Addresses, where: layout.Layout) -> dict[str, str]:

@@ -67,6 +67,8 @@ class Child:
             _log.warning("%s did not end in %.0f s and is killed", self.service.name, self._grace)
             processes.kill_session(identity)
             await self._gone_within(2.0)
+        self._failures = 0
+        self.process = dataclasses.replace(self.process, restarts=0)
         self._ended("stopped on request")
 
     async def _start(self) -> None:
@@ -102,7 +104,6 @@ class Child:
         self._prepared = True
 
     def _spawn(self) -> None:
-        again = self.process.start_time > 0
         log = logs.open_for_child(self.service.log)
         try:
             self._popen = subprocess.Popen(
@@ -119,7 +120,7 @@ class Child:
             self.process,
             identity=processes.identify(self._popen.pid),
             start_time=time.time(),
-            restarts=self.process.restarts + again,
+            restarts=self.process.restarts + (1 if self._failures else 0),
         )
         _log.info("%s started as pid %d", self.service.name, self._popen.pid)
         self._changed()

@@ -48,6 +48,7 @@ class Cgroups:
 
     def __init__(self, parent: pathlib.Path, *, version: int) -> None:
         self._parent = parent
+        self._version = version
         self._limit = "memory.max" if version == 2 else "memory.limit_in_bytes"
         self._events = "memory.events" if version == 2 else "memory.oom_control"
 
@@ -56,11 +57,19 @@ class Cgroups:
         try:
             # A fresh group for each run: the count of kills begins at zero.
             self.release(replica)
+            self.open()
             group.mkdir(exist_ok=True)
             (group / self._limit).write_text(str(limit))
             (group / "cgroup.procs").write_text(str(pid))
         except OSError as error:
             _log.warning("memory limit falls back to watching", replica=replica, error=str(error))
+
+    def open(self) -> None:
+        """Makes our folder, which exists only while a replica needs it. Raises OSError where we may not."""
+        self._parent.mkdir(exist_ok=True)
+        if self._version == 2:
+            for folder in (self._parent.parent, self._parent):
+                (folder / "cgroup.subtree_control").write_text("+memory")
 
     def kills(self, replica: str) -> int:
         try:
@@ -72,8 +81,9 @@ class Cgroups:
 
     def release(self, replica: str) -> None:
         # Refused while a process is left inside; it is tried again when the replica is removed.
-        with contextlib.suppress(OSError):
-            (self._parent / replica).rmdir()
+        for folder in (self._parent / replica, self._parent):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def choose(wanted: str, cgroup: str, node: str, *, root: pathlib.Path, own: str) -> Enforcement:
@@ -105,21 +115,17 @@ def _parents(cgroup: str, root: pathlib.Path, own: str) -> list[tuple[int, pathl
 
 
 def _probe(folder: pathlib.Path, version: int) -> Cgroups | None:
-    """Makes our folder and one inside it, to see whether limits can be set there."""
+    """Makes our folder and one inside it, to see whether limits can be set there, and leaves neither."""
+    found = Cgroups(folder, version=version)
     probe = folder / "probe"
     try:
-        folder.mkdir(exist_ok=True)
-        if version == 2:
-            for parent in (folder.parent, folder):
-                (parent / "cgroup.subtree_control").write_text("+memory")
+        found.open()
         probe.mkdir(exist_ok=True)
         writable = (probe / ("memory.max" if version == 2 else "memory.limit_in_bytes")).exists()
-        probe.rmdir()
     except OSError:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-        return None
-    return Cgroups(folder, version=version) if writable else None
+        writable = False
+    found.release("probe")
+    return found if writable else None
 
 
 def own_cgroups() -> str:

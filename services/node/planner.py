@@ -80,6 +80,10 @@ def _over_memory(record: model.Record, seen: model.Observation, now: float) -> m
     used = "the kernel killed a process of it"
     if seen.memory_bytes > limit:
         used = f"it used {_mib(seen.memory_bytes)} MiB"
+    return _out_of_memory(limit, used, now)
+
+
+def _out_of_memory(limit: int, used: str, now: float) -> model.Failure:
     message = (
         f"the replica went over its memory limit of {_mib(limit)} MiB ({used}) and was restarted; "
         "raise compute.mem in cortex.yaml or lower processes_per_replica"
@@ -110,14 +114,16 @@ def _after_exit(
         crashes=crashes + 1,
         unready_crashes=0 if launch.ready_time is not None else record.unready_crashes + 1,
         not_before=now if immediate else now + policy.restart.delay(crashes, rng),
-        last_failure=_failure(launch, seen, now),
+        last_failure=_failure(launch, record.wish.memory_bytes, seen, now),
     )
 
 
-def _failure(launch: model.Launch, seen: model.Observation, now: float) -> model.Failure:
+def _failure(launch: model.Launch, limit: int, seen: model.Observation, now: float) -> model.Failure:
     code = seen.exit_code or 0
     if launch.killed_for is not None:
         return launch.killed_for
+    if seen.out_of_memory_kills:
+        return _out_of_memory(limit, "the kernel killed it", now)
     if seen.report is not None and seen.report.failure is not None and seen.report.failure.time >= launch.time - 1:
         return dataclasses.replace(seen.report.failure, exit_code=code or seen.report.failure.exit_code)
     return model.Failure(model.Reason.EXITED, _exit_words(seen), now, code)

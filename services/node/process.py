@@ -35,6 +35,7 @@ _PASS = (
     "https_proxy",
     "all_proxy",
     "no_proxy",
+    "PYTHONPYCACHEPREFIX",
 )
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -116,6 +117,7 @@ class Processes:
             model.Life.GONE,
             exit_code=self._exit_code(launch.identity.pid),
             report=report,
+            out_of_memory_kills=self._enforcement.kills(wish.replica) if wish.memory_bytes else 0,
             boot_log=reports.tail(folder / "boot.log", launch.boot_log_offset),
         )
 

@@ -106,7 +106,7 @@ class Reconciler:
     async def _apply(self, action: actions.Action, before: model.Record) -> None:
         match action:
             case actions.Prepare():
-                self._preparation = model.Preparation(model.Progress.BUNDLE, "fetching the bundle")
+                self._preparation = model.Preparation(model.Progress.BUNDLE)
                 self._preparing = asyncio.create_task(self._prepare())
             case actions.Launch():
                 await self._launch()

@@ -1,6 +1,7 @@
 """All replicas of this machine: one reconciler each, and a hub that tells of their changes."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -57,7 +58,8 @@ class Supervisor:
         return added
 
     def _run(self, added: reconciler.Reconciler) -> None:
-        task = asyncio.create_task(added.run())
+        # A context of its own: its log lines belong to no request.
+        task = asyncio.create_task(added.run(), context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

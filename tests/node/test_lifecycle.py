@@ -132,6 +132,20 @@ async def test_memory_over_the_limit_is_named(node: node_process.NodeProcess) ->
     assert "100 MiB" in found.last_failure.message
 
 
+async def test_the_kernel_enforces_memory_where_it_can(tmp_path: pathlib.Path) -> None:
+    async with node_process.running(tmp_path, CORTEX_MEMORY_ENFORCEMENT="auto") as node:
+        described = await node.stub.GetNode(node_service_pb2.GetNodeRequest(), timeout=5)
+        if not described.memory_enforcement.startswith("cgroup"):
+            pytest.skip("no memory cgroup can be written here")
+        await node.start_replica("iris-r1-jjjjj", allocate_mb=300, memory_bytes=100 * 1024**2)
+        found = await node.until("iris-r1-jjjjj", lambda r: r is not None and r.restart_count >= 1)
+        assert found is not None
+        assert found.last_failure.reason == condition_pb2.CONDITION_REASON_OUT_OF_MEMORY
+        await node.stop_replica("iris-r1-jjjjj")
+        await node.until("iris-r1-jjjjj", lambda r: r is None)
+        assert not list(pathlib.Path("/sys/fs/cgroup").glob(f"**/cortex-{described.id}/iris-r1-jjjjj"))
+
+
 async def test_watchers_see_the_whole_state_then_changes_then_heartbeats(node: node_process.NodeProcess) -> None:
     await node.start_replica("iris-r1-iiiii")
     await node.until_ready("iris-r1-iiiii")
