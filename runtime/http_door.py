@@ -69,12 +69,6 @@ class HttpDoor:
         for connection in list(self.connections):
             connection.close()
 
-    def close_idle(self) -> None:
-        """While draining: connections without a request are of no use."""
-        for connection in list(self.connections):
-            if not connection.busy and not connection.closing_since:
-                connection.close()
-
     @property
     def busy(self) -> bool:
         return any(connection.busy or connection.unsent() for connection in self.connections)
@@ -173,7 +167,8 @@ class HttpDoor:
             limit = self._dispatcher.request_timeout
             if now - connection.body_since > BODY_SECONDS or (limit and now - connection.began > limit):
                 connection.refuse_timeout()
-        elif not connection.busy and (self.draining or now - connection.idle_since > IDLE_SECONDS):
+        # Not sooner while draining: a request may be on its way, and the response to it asks the caller to close.
+        elif not connection.busy and now - connection.idle_since > IDLE_SECONDS:
             connection.close()
 
     def _check_stalled(self, connection: Connection, now: float) -> None:

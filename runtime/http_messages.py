@@ -15,6 +15,13 @@ def status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d %s\r\n" % (status, phrase.encode())
 
 
+@functools.lru_cache(maxsize=1024)
+def plain_head(content_type: bytes) -> bytes:
+    """The head of a 200 up to the value of its content-length."""
+    lines = [(b"content-type", content_type)] if content_type else []
+    return head(200, lines) + b"content-length: "
+
+
 def head(status: int, lines: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Status line and headers, without the empty line that ends them."""
     return status_line(status) + b"".join([b"%b: %b\r\n" % line for line in lines])
