@@ -43,7 +43,7 @@ async def test_the_old_revision_keeps_serving(cluster: Cluster, how: str) -> Non
     if shown:
         assert shown in described and "predictor.py" in described
         assert shown in said
-    events = cluster.json("events", name)
+    events = cluster.json("events", name)["events"]
     assert any(event["type"] == "RolloutFailed" for event in events), events
 
 

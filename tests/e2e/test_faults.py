@@ -71,7 +71,7 @@ async def test_a_killed_control_plane_process_costs_nothing(cluster: Cluster, dr
 
 
 async def test_a_killed_gateway_fails_only_what_it_held(cluster: Cluster, driver: None) -> None:
-    replicas, victim = cluster.replica_pids("probe"), cluster.services()["envoy"]
+    replicas, victim = cluster.replica_pids("probe"), cluster.services()["gateway"]
     result = await under_load(cluster, "gateway", victim)
     failed = result.record.failed()
     # The one hop there is: while it is away nobody answers. It must be back within three seconds.

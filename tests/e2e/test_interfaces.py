@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import zipfile
+from typing import Any
 
 import grpc
 import pytest
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def probe(cluster: Cluster) -> Cluster:
     said = cluster.deploy(cluster.project("probe"))
-    assert f"http://{cluster.data_address}/probe" in said.replace("localhost", "127.0.0.1") and "curl" in said
+    assert f"http://{cluster.data_address}/probe" in said
     return cluster
 
 
@@ -84,7 +85,8 @@ def test_curl_can_deploy_and_read(probe: Cluster, tmp_path: pathlib.Path) -> Non
     assert created["name"] == "namespaces/default/apis/by-curl"
     url = f"http://{probe.data_address}/by-curl"
     # No wait: the first request is held until the first replica is there.
-    assert json.loads(curl(url, "-H", "content-type: application/json", "-d", "{}"))["version"] == "v1"
+    first = curl(url, "-H", "content-type: application/json", "-d", "{}")
+    assert json.loads(first).get("version") == "v1", first
     assert "by-curl" in curl(f"{base}/apis") and "by-curl" in curl(f"{base}/apis/by-curl")
     wrong = json.loads(curl(f"{base}/apis/none"))
     assert wrong["details"][0]["reason"] == "ERROR_REASON_NOT_FOUND"
@@ -119,7 +121,7 @@ async def services(channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], .
     async def ask() -> object:
         yield reflection_pb2.ServerReflectionRequest(list_services="")
 
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]  # no aio stubs
     stream = stub.ServerReflectionInfo(ask(), metadata=metadata, timeout=10)
     with contextlib.suppress(asyncio.CancelledError):
         async for answer in stream:
@@ -128,10 +130,10 @@ async def services(channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], .
 
 
 def test_small_commands(probe: Cluster) -> None:
-    assert "cortex" in probe.run("version").lower()
+    assert probe.run("version").startswith("1.")
     for shell in ("bash", "zsh", "fish"):
         assert "cortex" in probe.run("completion", shell)
-    assert {"apiserver", "envoy", "node"} <= {row["name"] for row in probe.json("status")["processes"]}
+    assert {"apiserver", "gateway", "node"} <= {row["service"] for row in probe.json("status")["services"]}
     sample = probe.home / "sample.json"
     sample.write_text("{}")
     assert "v1" in probe.run("predict", "probe", str(sample))

@@ -43,7 +43,7 @@ async def test_history_rollback_and_refresh(cluster: Cluster) -> None:
     await asyncio.to_thread(cluster.deploy, project)
     (project / "predictor.py").write_text((project / "predictor.py").read_text().replace("v1", "v2"))
     await asyncio.to_thread(cluster.deploy, project)
-    assert len(cluster.json("history", "rolls")) == 2
+    assert len(cluster.json("history", "rolls")["revisions"]) == 2
     driver = Driver(cluster.data_address, "rolls", Load(http=30, payload={}))
     async with driver.running():
         driver.phase("rollback")

@@ -30,7 +30,7 @@ async def test_replicas_follow_the_load_up_and_down(cluster: Cluster) -> None:
     print("\n" + driver.record.table())
     assert driver.record.failed() == []
     assert "in flight" in decision.lower()
-    events = {event["type"] for event in cluster.json("events", "elastic")}
+    events = {event["type"] for event in cluster.json("events", "elastic")["events"]}
     assert {"ScaledUp", "ScaledDown"} <= events
 
 
