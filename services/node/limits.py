@@ -49,6 +49,7 @@ class Cgroups:
     def __init__(self, parent: pathlib.Path, *, version: int) -> None:
         self._parent = parent
         self._version = version
+        self._before: dict[str, int] = {}
         self._limit = "memory.max" if version == 2 else "memory.limit_in_bytes"
         self._events = "memory.events" if version == 2 else "memory.oom_control"
 
@@ -61,6 +62,8 @@ class Cgroups:
             group.mkdir(exist_ok=True)
             (group / self._limit).write_text(str(limit))
             (group / "cgroup.procs").write_text(str(pid))
+            # Where the old group could not go yet, its kills are not this run's.
+            self._before[replica] = self._count(replica)
         except OSError as error:
             _log.warning("memory limit falls back to watching", replica=replica, error=str(error))
 
@@ -72,6 +75,11 @@ class Cgroups:
                 (folder / "cgroup.subtree_control").write_text("+memory")
 
     def kills(self, replica: str) -> int:
+        count = self._count(replica)
+        # Of an adopted replica nothing is held against it that happened before we looked.
+        return max(0, count - self._before.setdefault(replica, count))
+
+    def _count(self, replica: str) -> int:
         try:
             text = (self._parent / replica / self._events).read_text()
         except OSError:
@@ -81,6 +89,7 @@ class Cgroups:
 
     def release(self, replica: str) -> None:
         # Refused while a process is left inside; it is tried again when the replica is removed.
+        self._before.pop(replica, None)
         for folder in (self._parent / replica, self._parent):
             with contextlib.suppress(OSError):
                 folder.rmdir()

@@ -167,6 +167,18 @@ def test_cgroups_are_probed_and_never_insisted_on(tmp_path: pathlib.Path) -> Non
         limits.choose("wrong", "", "n", root=tmp_path, own="")
 
 
+def test_kills_of_an_earlier_run_are_not_held_against_a_new_one(tmp_path: pathlib.Path) -> None:
+    group = tmp_path / "cortex-n/a"
+    group.mkdir(parents=True)
+    cgroups = limits.Cgroups(tmp_path / "cortex-n", version=1)
+    (group / "memory.oom_control").write_text("oom_kill_disable 0\noom_kill 3\n")
+    cgroups.enclose("a", 1, 100)  # the folder is not empty, so it stays, as one with a dying process in it does
+    assert cgroups.kills("a") == 0
+    (group / "memory.oom_control").write_text("oom_kill_disable 0\noom_kill 4\n")
+    assert cgroups.kills("a") == 1
+    assert limits.Cgroups(tmp_path / "cortex-n", version=1).kills("a") == 0
+
+
 def test_the_environment_of_a_replica_is_small() -> None:
     wish = dataclasses.replace(_WISH, cpu_millis=3500, worker_processes=2)
     given = {"PATH": "/bin", "SECRET": "x", "OTEL_SERVICE_NAME": "y", "CORTEX_HOME": "/h"}
