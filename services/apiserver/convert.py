@@ -24,12 +24,13 @@ def timestamp(seconds: float | None) -> timestamp_pb2.Timestamp | None:
 
 def duration(seconds: float) -> duration_pb2.Duration:
     made = duration_pb2.Duration()
-    made.FromMicroseconds(round(seconds * 1e6))
+    made.FromNanoseconds(round(seconds * 1e9))
     return made
 
 
 def seconds(value: duration_pb2.Duration) -> float:
-    return float(value.seconds) + value.nanos / 1e9
+    # One division rounds once: a sum of seconds and a fraction would not come back as it went.
+    return value.ToNanoseconds() / 1e9
 
 
 def spec_to_pb(spec: specs.ApiSpec) -> spec_pb2.ApiSpec:

@@ -13,7 +13,7 @@ from services.apiserver import convert, convert_status, defaults, model, resourc
 from services.apiserver import spec as specs
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
-SECONDS = st.integers(0, 10**9).map(lambda micros: micros / 1e6)
+SECONDS = st.integers(0, 7 * 86_400 * 10**9).map(lambda nanos: nanos / 1e9)
 WHOLE = st.integers(1, 2**31 - 1)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**52), 2**52) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
