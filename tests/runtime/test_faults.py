@@ -208,8 +208,7 @@ def test_a_drain_has_an_end(tmp_path: pathlib.Path, hurry: Callable[[Replica], N
 
 
 def test_workers_die_with_a_killed_front(tmp_path: pathlib.Path) -> None:
-    source = SLOW.replace("pass", "import subprocess; self.child = subprocess.Popen(['sleep', '100'])")
-    with running(tmp_path, source, predictor={"processesPerReplica": 2}) as replica:
+    with running(tmp_path, SLOW, predictor={"processesPerReplica": 2}) as replica:
         workers = replica.worker_pids
         replica.process.kill()
         wait_for(lambda: not any(alive(pid) for pid in workers), 5)
