@@ -114,6 +114,7 @@ class Gateway:
             _log.error(
                 "gateway refused configuration", node=stream.node_id, kind=request.kind.name, words=request.error
             )
+        self._refresh()
 
     def pushes(self, stream: streams.Stream) -> Sequence[Push]:
         """Nothing before the first publication: until then the gateways keep what they have."""
