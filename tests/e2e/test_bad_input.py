@@ -45,7 +45,7 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 JSON = {"content_type": "application/json"}
 CASES = [
-    ("unknown API", request("POST", "/no-such-api", b"{}", **JSON), 404, "no-such-api"),
+    ("unknown API", request("POST", "/no-such-api", b"{}", **JSON), 404, "no API is served"),
     ("root", request("GET", "/"), 404, ""),
     ("wrong method", request("PUT", "/probe", b"{}", **JSON), 405, ""),
     ("malformed JSON", request("POST", "/probe", b'{"a": ', **JSON), 400, ""),
@@ -152,5 +152,5 @@ MISTAKES = {
 @pytest.mark.parametrize("old", MISTAKES)
 def test_a_wrong_file_is_explained_with_its_position(probe: Cluster, old: str) -> None:
     new, words = MISTAKES[old]
-    said = probe.deploy(probe.project("probe", **{"name: probe": "name: wrong", old: new}), status=2)
+    said = probe.deploy(probe.project("probe", **{"name: probe": "name: wrong", old: new}), status=1)
     assert "cortex.yaml:" in said and words in said

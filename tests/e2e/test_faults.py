@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -17,13 +16,12 @@ CONTROL_PLANE = ("apiserver", "autoscaler", "logstream", "monitor", "node")
 
 
 @pytest.fixture(scope="module")
-async def driver(cluster: Cluster) -> AsyncIterator[None]:
+def deployed(cluster: Cluster) -> None:
     two = {
         "min_replicas: 1": "min_replicas: 2",
         "    threads_per_process: 8": "    processes_per_replica: 2\n    threads_per_process: 4",
     }
-    await asyncio.to_thread(cluster.deploy, cluster.project("probe", **two))
-    yield
+    cluster.deploy(cluster.project("probe", **two))
 
 
 async def under_load(cluster: Cluster, name: str, victim: int, settle: float = 4.0) -> Driver:
@@ -45,7 +43,7 @@ def healthy(cluster: Cluster) -> bool:
     return ready == "CONDITION_STATUS_TRUE" and int(status["ready_replicas"]) == 2
 
 
-async def test_a_killed_worker_fails_at_most_what_it_held(cluster: Cluster, driver: None) -> None:
+async def test_a_killed_worker_fails_at_most_what_it_held(cluster: Cluster, deployed: None) -> None:
     replicas = cluster.replica_pids("probe")
     worker = clusters.children(replicas[0])[0]
     result = await under_load(cluster, "worker", worker)
@@ -54,7 +52,7 @@ async def test_a_killed_worker_fails_at_most_what_it_held(cluster: Cluster, driv
     assert cluster.replica_pids("probe") == replicas
 
 
-async def test_a_killed_replica_costs_no_request(cluster: Cluster, driver: None) -> None:
+async def test_a_killed_replica_costs_no_request(cluster: Cluster, deployed: None) -> None:
     replicas = cluster.replica_pids("probe")
     result = await under_load(cluster, "replica", replicas[0])
     assert result.record.failed() == []
@@ -62,7 +60,7 @@ async def test_a_killed_replica_costs_no_request(cluster: Cluster, driver: None)
 
 
 @pytest.mark.parametrize("service", CONTROL_PLANE)
-async def test_a_killed_control_plane_process_costs_nothing(cluster: Cluster, driver: None, service: str) -> None:
+async def test_a_killed_control_plane_process_costs_nothing(cluster: Cluster, deployed: None, service: str) -> None:
     replicas, victim = cluster.replica_pids("probe"), cluster.services()[service]
     result = await under_load(cluster, service, victim)
     assert result.record.failed() == []
@@ -70,7 +68,7 @@ async def test_a_killed_control_plane_process_costs_nothing(cluster: Cluster, dr
     assert cluster.services()[service] != victim
 
 
-async def test_a_killed_gateway_fails_only_what_it_held(cluster: Cluster, driver: None) -> None:
+async def test_a_killed_gateway_fails_only_what_it_held(cluster: Cluster, deployed: None) -> None:
     replicas, victim = cluster.replica_pids("probe"), cluster.services()["gateway"]
     result = await under_load(cluster, "gateway", victim)
     failed = result.record.failed()
@@ -82,7 +80,7 @@ async def test_a_killed_gateway_fails_only_what_it_held(cluster: Cluster, driver
     assert cluster.replica_pids("probe") == replicas
 
 
-async def test_the_data_plane_outlives_the_whole_control_plane(cluster: Cluster, driver: None) -> None:
+async def test_the_data_plane_outlives_the_whole_control_plane(cluster: Cluster, deployed: None) -> None:
     replicas = cluster.replica_pids("probe")
     load = Driver(cluster.data_address, "probe", LOAD)
     async with load.running():
