@@ -7,7 +7,7 @@ from google.protobuf import timestamp_pb2
 
 from cortex.logstream.v1 import logstream_service_pb2 as pb
 from services.chassis import errors, names
-from services.logstream import filters, model
+from services.logstream import grep, model
 
 MOST_TAIL_LINES = 100_000
 _MOST_REPLICAS = 1000
@@ -25,7 +25,7 @@ def query(request: pb.TailLogsRequest) -> model.Query:
         text = "; ".join(f"{field} {problem}" for field, problem in problems.items())
         raise errors.InvalidArgument(text, violations=[errors.Violation(*problem) for problem in problems.items()])
     if request.grep:
-        filters.compile_pattern(request.grep)
+        grep.Pattern(request.grep)
     return model.Query(
         namespace=api["namespace"], api=api["api"], follow=request.follow,
         since_ns=request.since.ToNanoseconds() if request.HasField("since") else 0,

@@ -1,10 +1,6 @@
 """Which entries a caller wants to see. A loss passes every filter but time and place: it may hide a wanted line."""
 
-from services.chassis import errors
-from services.logstream import model, regex
-
-LONGEST_PATTERN = 1024
-MATCHED_CHARACTERS = 8192
+from services.logstream import grep, model
 
 
 class Filter:
@@ -15,7 +11,7 @@ class Filter:
         self._rank = model.LEVELS[query.min_level] if query.min_level else 0
         self._trace = query.trace_id
         self._needle = query.trace_id.encode()
-        self._pattern = compile_pattern(query.grep) if query.grep else None
+        self._pattern = grep.Pattern(query.grep) if query.grep else None
 
     @property
     def since_ns(self) -> int:
@@ -34,17 +30,4 @@ class Filter:
             return False
         if self._trace and entry.trace_id != self._trace:
             return False
-        return self._pattern is None or self._pattern.found_in(entry.message[:MATCHED_CHARACTERS])
-
-
-def compile_pattern(text: str) -> regex.Pattern:
-    """Raises errors.InvalidArgument with what is wrong and where."""
-    problem = "" if len(text.encode()) <= LONGEST_PATTERN else f"is longer than {LONGEST_PATTERN} bytes"
-    if not problem:
-        try:
-            return regex.Pattern(text)
-        except regex.PatternError as error:
-            problem = str(error)
-    raise errors.InvalidArgument(
-        f"grep {problem}; use a shorter or simpler expression", violations=[errors.Violation("grep", problem)]
-    )
+        return self._pattern is None or self._pattern.found_in(entry.message)
