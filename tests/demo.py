@@ -43,6 +43,17 @@ def endpoint() -> str:
     return str(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["status"]["url"])
 
 
+def wait_for_metrics(requests: int, timeout: float = 10) -> None:
+    """Replicas report once a second; wait until the monitor has counted what was sent."""
+    command = [str(BIN / "cortex"), "get", "iris-classifier"]
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        if str(requests) in shown:
+            return
+        time.sleep(0.2)
+
+
 def main() -> None:
     say("1. Train the model on Fisher's iris data (examples/sklearn/iris-classifier/train.py)")
     run("uv", "run", "--quiet", "--no-project", "--with-requirements", "requirements.txt", "train.py")
@@ -55,7 +66,8 @@ def main() -> None:
     print(f"{right} of {total} predictions match the label, {1000 * seconds / total:.1f} ms each")
     run("cortex", "predict", "iris-classifier", "sample.json")
     say("5. What Cortex saw")
-    run("cortex", "get")
+    wait_for_metrics(total)
+    run("cortex", "get", "iris-classifier")
     run("cortex", "logs", "iris-classifier", "--tail", "5")
     if right < 0.9 * total:
         sys.exit(f"demo failed: only {right} of {total} predictions are right")
