@@ -87,7 +87,7 @@ def to_pb(replica: model.Replica) -> api_pb2.Replica:
     message = api_pb2.Replica(
         id=replica.id,
         revision=f"{replica.api}/revisions/{replica.revision}",
-        state=api_pb2.ReplicaState.Value(f"REPLICA_STATE_{replica.state.value}"),
+        state=f"REPLICA_STATE_{replica.state.value}",
         pid=replica.pid,
         restart_count=replica.restart_count,
         create_time=_time(replica.create_time),

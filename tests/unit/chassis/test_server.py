@@ -62,7 +62,8 @@ async def test_a_bug_is_hidden_behind_a_request_id(address: str) -> None:
 async def test_health_says_serving(address: str) -> None:
     async with channels.connect(address, OFF) as channel:
         for name in ("", "cortex.logstream.v1.LogstreamService"):
-            reply = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name))
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            reply = await stub.Check(health_pb2.HealthCheckRequest(service=name))
             assert reply.status == health_pb2.HealthCheckResponse.SERVING
 
 
