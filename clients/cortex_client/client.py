@@ -123,7 +123,7 @@ class Client:
     def plan(
         self, source: Source, *, project: str | os.PathLike[str] | None = None
     ) -> list[api_service_pb2.PlanApiResponse]:
-        """What deploy would do, per API; changes nothing and uploads nothing."""
+        """What deploy would do, per API; changes nothing. Files are uploaded where the server has to see them."""
         from cortex_client import deploying
 
         with deploying.prepare(source, _folder(project)) as prepared:
@@ -132,9 +132,20 @@ class Client:
     def plan_one(self, loaded: loader.LoadedApi, prepared: deploying.Prepared) -> api_service_pb2.PlanApiResponse:
         request = api_service_pb2.PlanApiRequest(api=prepared.message(loaded, self.namespace))
         try:
-            answer: api_service_pb2.PlanApiResponse = self._call(self.apis.PlanApi, request)
+            return self._plan(request)
+        except exceptions.CortexError as error:
+            if error.reason != "BUNDLE_MISSING":
+                raise loaded.explain(error) from None
+        from cortex_client import upload
+
+        upload.ensure(self.transport, self.namespace, prepared.bundle)
+        try:
+            return self._plan(request)
         except exceptions.CortexError as error:
             raise loaded.explain(error) from None
+
+    def _plan(self, request: api_service_pb2.PlanApiRequest) -> api_service_pb2.PlanApiResponse:
+        answer: api_service_pb2.PlanApiResponse = self._call(self.apis.PlanApi, request)
         return answer
 
     def delete(self, api: str, *, etag: str = "") -> Deployment:

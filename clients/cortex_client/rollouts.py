@@ -61,6 +61,9 @@ def judge(api: api_pb2.Api, generation: int, revision: str) -> Verdict:
         return Verdict.FAILED
     if status.target_revision != wanted and status.rollout.to_revision != wanted:
         return Verdict.SUPERSEDED
+    if status.serving_revision == status.target_revision == wanted != status.rollout.to_revision:
+        # Nothing had to move (a rollback out of a failed update): the last rollout is about another revision.
+        return Verdict.DONE if holds(api, "RevisionReady") or holds(api, "Ready") else Verdict.PENDING
     complete = condition(api, "RolloutComplete")
     finished = complete is None or complete.status == condition_pb2.CONDITION_STATUS_TRUE
     if status.serving_revision == wanted and finished and holds(api, "Ready"):
@@ -79,21 +82,24 @@ def replicas_of(api: api_pb2.Api, revision: str) -> list[api_pb2.Replica]:
 
 
 def phases(api: api_pb2.Api, generation: int, revision: str) -> list[Phase]:
-    """The server's part of a deploy: environment, start, ready, routed."""
+    """The server's part of a deploy. A revision that is routed answers; it is complete once it alone does."""
     verdict = judge(api, generation, revision)
     if verdict is Verdict.DONE:
-        return [Phase(name, Step.DONE) for name in ("environment", "start", "ready", "routed")]
+        return [Phase(name, Step.DONE) for name in ("environment", "start", "ready", "routed", "complete")]
     replicas = replicas_of(api, revision or api.status.target_revision)
     built = any(replica.state in _STARTED for replica in replicas)
     ready = sum(replica.state == api_pb2.REPLICA_STATE_READY for replica in replicas)
     message = next((replica.message for replica in replicas if replica.message), "")
     count = f"{ready} of {len(replicas)} replicas" if replicas else ""
     complete = bool(replicas) and ready == len(replicas)
+    wanted = revision or api.status.target_revision
+    routed = ready > 0 and any(t.revision == wanted and t.percent > 0 for t in api.status.traffic)
     return [
         Phase("environment", Step.DONE if built else Step.RUNNING, "" if built else message),
         Phase("start", _step(done=ready > 0, running=built), "" if ready else message),
         Phase("ready", _step(done=complete, running=ready > 0), count),
-        Phase("routed", _step(done=False, running=complete)),
+        Phase("routed", _step(done=routed, running=complete)),
+        Phase("complete", _step(done=False, running=routed), "watching the new revision" if routed else ""),
     ]
 
 
@@ -114,12 +120,13 @@ def summary(api: api_pb2.Api) -> str:
     if ready is None or ready.status == condition_pb2.CONDITION_STATUS_UNKNOWN:
         return "unknown" if ready is not None else "pending"
     rollout = api.status.rollout
-    if rollout.state == api_pb2.ROLLOUT_STATE_IN_PROGRESS:
-        return "updating" if ready.status == condition_pb2.CONDITION_STATUS_TRUE else _words(ready.reason)
+    answers = holds(api, "Ready") or (bool(api.status.serving_revision) and holds(api, "ReplicasAvailable"))
+    if answers and rollout.state == api_pb2.ROLLOUT_STATE_IN_PROGRESS:
+        return "updating"
+    if answers and rollout.state == api_pb2.ROLLOUT_STATE_FAILED:
+        return "ready (update failed)"
     if ready.status != condition_pb2.CONDITION_STATUS_TRUE:
         return _words(ready.reason)
-    if rollout.state == api_pb2.ROLLOUT_STATE_FAILED:
-        return "ready (update failed)"
     active = condition(api, "Active")
     if active is not None and active.status == condition_pb2.CONDITION_STATUS_FALSE:
         return "scaled to zero"

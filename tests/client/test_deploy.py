@@ -17,7 +17,9 @@ def test_a_deploy_ends_with_the_url_on_stdout(cortex: Cortex, plane: ControlPlan
     result = cortex("deploy")
     assert (result.code, result.out) == (0, "http://127.0.0.1:1/iris\n")
     told = [line.split()[:2] for line in result.err.splitlines() if line.startswith("  ok")]
-    assert told == [["ok", name] for name in ("bundle", "upload", "environment", "start", "ready", "routed")]
+    assert told == [
+        ["ok", name] for name in ("bundle", "upload", "environment", "start", "ready", "routed", "complete")
+    ]
     assert "installing scikit-learn" in result.err
     assert result.err.splitlines()[-1] == "curl http://127.0.0.1:1/iris -H 'content-type: application/json' -d '{}'"
     (stored,) = plane.bundles.values()
@@ -126,7 +128,8 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(
         "  actions:",
         "    1. start 1 replica",
     ]
-    assert [name for name, _ in plane.calls] == ["PlanApi"]
+    assert [name for name, _ in plane.calls] == ["PlanApi", "GetBundle", "UploadBundle", "PlanApi"]
+    assert plane.apis == {}
     assert json.loads(cortex("deploy", "--dry-run", "-o", "json").out)["plans"][0]["changes"][1]["after"] == "<hidden>"
 
 

@@ -161,7 +161,9 @@ def succeed(api: api_pb2.Api) -> list[api_pb2.Api]:
     done.status.traffic.add(revision=api.status.target_revision, percent=100)
     done.status.rollout.state = api_pb2.ROLLOUT_STATE_SUCCEEDED
     done.status.conditions.extend([condition("Ready", True), condition("RolloutComplete", True)])
-    return [building, starting, ready, done]
+    routed = _next(ready)
+    routed.status.traffic.add(revision=api.status.target_revision, percent=100)
+    return [building, starting, ready, routed, done]
 
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "predictor.py", line 3, in __init__\nValueError: no weights'

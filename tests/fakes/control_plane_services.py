@@ -99,6 +99,8 @@ class Apis(api_service_pb2_grpc.ApiServiceServicer):
 
     def PlanApi(self, request: Any, context: Any) -> Any:
         self._plane.enter("PlanApi", request, context)
+        if request.api.spec.bundle_digest.removeprefix("sha256:") not in self._plane.bundles:
+            _abort(context, grpc.StatusCode.FAILED_PRECONDITION, "no such bundle", reason="BUNDLE_MISSING")
         creates = request.api.name not in self._plane.apis
         changes = [
             api_service_pb2.FieldChange(path="predictor.config.threshold", before="0.5", after="0.7"),

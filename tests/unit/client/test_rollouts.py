@@ -60,13 +60,14 @@ def test_phases_follow_the_replicas() -> None:
     made = api_pb2.Api(name=NAME, generation=1)
     made.status.target_revision = NEW
     made.status.rollout.to_revision = NEW
-    building, starting, loaded, done = control_plane.succeed(made)
-    told = [rollouts.phases(state, 1, NEW) for state in (made, building, starting, loaded, done)]
+    building, starting, loaded, routed, done = control_plane.succeed(made)
+    told = [rollouts.phases(state, 1, NEW) for state in (made, building, starting, loaded, routed, done)]
     assert told[0][0] == Phase("environment", Step.RUNNING)
     assert told[1][0] == Phase("environment", Step.RUNNING, "installing scikit-learn")
-    assert [phase.step for phase in told[2]] == [Step.DONE, Step.RUNNING, Step.WAITING, Step.WAITING]
-    assert [phase.step for phase in told[3]] == [Step.DONE, Step.DONE, Step.DONE, Step.RUNNING]
-    assert [phase.step for phase in told[4]] == [Step.DONE] * 4
+    assert [phase.step for phase in told[2]] == [Step.DONE, Step.RUNNING, Step.WAITING, Step.WAITING, Step.WAITING]
+    assert [phase.step for phase in told[3]] == [Step.DONE, Step.DONE, Step.DONE, Step.RUNNING, Step.WAITING]
+    assert [phase.step for phase in told[4]] == [Step.DONE] * 4 + [Step.RUNNING]
+    assert [phase.step for phase in told[5]] == [Step.DONE] * 5
 
 
 @pytest.mark.parametrize(
@@ -92,3 +93,19 @@ def test_summary_of_an_idle_an_unknown_and_a_broken_api() -> None:
     broken = api(serving=NEW, state=2)
     broken.status.conditions.append(condition("Ready", False, condition_pb2.CONDITION_REASON_CRASH_LOOP))
     assert rollouts.summary(broken) == "crash loop"
+
+
+def test_an_update_that_failed_does_not_make_the_old_revision_look_down() -> None:
+    failed = api(state=3)
+    failed.status.conditions.append(condition("Ready", False, condition_pb2.CONDITION_REASON_CONSTRUCTOR_FAILED))
+    assert rollouts.summary(failed) == "constructor failed"
+    failed.status.conditions.append(condition("ReplicasAvailable", True))
+    assert rollouts.summary(failed) == "ready (update failed)"
+
+
+def test_going_back_to_what_serves_is_done_although_the_last_rollout_failed() -> None:
+    back = api(serving=OLD, target=OLD, rollout=NEW, state=3)
+    back.status.conditions.append(condition("Ready", False, condition_pb2.CONDITION_REASON_CONSTRUCTOR_FAILED))
+    assert rollouts.judge(back, 2, OLD) is Verdict.PENDING
+    back.status.conditions.append(condition("RevisionReady", True))
+    assert rollouts.judge(back, 2, OLD) is Verdict.DONE
