@@ -43,7 +43,9 @@ class Watcher:
     async def wait(self, seconds: float) -> bool:
         """Whether there is news, at the latest after `seconds`."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            # Not wait_for: it can swallow a cancellation that comes together with the news.
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         return self._wake.is_set()
 
     def take(self) -> list[str]:

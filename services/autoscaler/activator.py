@@ -96,7 +96,9 @@ class Activator:
             patience = min(budget, self._patience(name))
             left = began + patience - self._clock.monotonic()
             try:
-                await asyncio.wait_for(bell.wait(), max(0.0, left) if left < math.inf else None)
+                # Not wait_for: it can swallow a cancellation that comes together with the bell.
+                async with asyncio.timeout(max(0.0, left) if left < math.inf else None):
+                    await bell.wait()
             except TimeoutError:
                 return self._out_of_time(name, patience)
 

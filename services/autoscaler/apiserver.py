@@ -76,7 +76,9 @@ class ApiServer:
             call.cancel()
 
     async def _next(self, call: grpc.aio.UnaryStreamCall) -> api_service_pb2.WatchApisResponse | None:  # type: ignore[type-arg]
-        message = await asyncio.wait_for(call.read(), self._quiet_limit)
+        # Not wait_for: it can swallow a cancellation that comes together with a message.
+        async with asyncio.timeout(self._quiet_limit):
+            message = await call.read()
         return message if isinstance(message, api_service_pb2.WatchApisResponse) else None
 
     def _take(self, message: api_service_pb2.WatchApisResponse, told: set[str]) -> None:

@@ -93,7 +93,8 @@ class Child:
                 made = await asyncio.create_subprocess_exec(
                     *self.service.prepare, env=dict(self.service.environ), stdin=subprocess.DEVNULL, stderr=log
                 )
-                status = await asyncio.wait_for(made.wait(), 30.0)
+                async with asyncio.timeout(30.0):
+                    status = await made.wait()
             except TimeoutError as error:
                 made.kill()
                 raise OSError("its preparation took more than 30 s") from error
@@ -157,7 +158,9 @@ class Child:
         loop.add_reader(descriptor, dead.set)
         try:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(dead.wait(), seconds)
+                # Not wait_for: it can swallow a cancellation that comes together with the death.
+                async with asyncio.timeout(seconds):
+                    await dead.wait()
         finally:
             loop.remove_reader(descriptor)
             os.close(descriptor)

@@ -90,7 +90,9 @@ class ApiserverBundles:
         try:
             with partial.open("ab") as file:
                 while True:
-                    part = await asyncio.wait_for(call.read(), self._stall_timeout)
+                    # Not wait_for: it can swallow a cancellation that comes together with a part.
+                    async with asyncio.timeout(self._stall_timeout):
+                        part = await call.read()
                     if not isinstance(part, bundle_service_pb2.DownloadBundleResponse):
                         break
                     size = part.size_bytes or size

@@ -30,7 +30,9 @@ class Watcher:
     async def get(self, timeout: float) -> Change | None:
         """The next change, None when there is none for `timeout` seconds."""
         try:
-            return await asyncio.wait_for(self._queue.get(), timeout)
+            # Not wait_for: it can swallow a cancellation that comes together with a change.
+            async with asyncio.timeout(timeout):
+                return await self._queue.get()
         except TimeoutError:
             return None
 

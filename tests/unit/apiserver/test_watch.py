@@ -191,3 +191,13 @@ async def test_events_from_now_on(api: Apiserver) -> None:
 async def test_a_place_that_never_was_is_refused(api: Apiserver, after: str) -> None:
     error = await refused(api.events.WatchEvents(event_pb.WatchEventsRequest(parent="namespaces/-", after=after)))
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_RESUME_TOKEN")
+
+
+async def test_news_do_not_swallow_the_end_of_their_watcher() -> None:
+    watcher = watch.Watcher()
+    task = asyncio.create_task(watcher.wait(30))
+    await asyncio.sleep(0)
+    watcher.notice(IRIS)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -33,6 +33,7 @@ _FAILURE = model.Failure(model.Reason.OUT_OF_MEMORY, "too much", 5.0, -9)
 _LAUNCH = model.Launch(processes.Identity(1, 2, "b"), 3.0, 4, 5.0, _FAILURE)
 _WISH = model.Wish("a-r1-x", "namespaces/d/apis/a/revisions/r1", "namespaces/d/bundles/" + "0" * 64, {"k": [1, "x"]})
 _RECORD = model.Record(_WISH, "127.0.0.1:20000", "127.0.0.1:20001", 1.0, _LAUNCH, model.StopIntent(9.0, 8.0), "e", 7.0)
+_VIEW = model.View("a", "r", model.State.READY, 1, 0, None, 0, None, "", "", "")
 
 
 @pytest.mark.parametrize(
@@ -148,14 +149,23 @@ def test_garbage_is_chosen_by_age_and_never_in_use() -> None:
 
 async def test_a_slow_watcher_is_told_that_it_missed_something() -> None:
     hub = watch.Hub(size=2)
-    view = model.View("a", "r", model.State.READY, 1, 0, None, 0, None, "", "", "")
     with hub.watcher() as slow:
         for _ in range(3):
-            hub.publish(watch.Change(view))
+            hub.publish(watch.Change(_VIEW))
         assert slow.overflowed
-        assert await slow.get(1) == watch.Change(view)
+        assert await slow.get(1) == watch.Change(_VIEW)
     with hub.watcher() as quiet:
         assert await asyncio.wait_for(quiet.get(0.01), 5) is None
+
+
+async def test_a_change_does_not_swallow_the_end_of_its_watcher() -> None:
+    watcher = watch.Watcher(2)
+    task = asyncio.create_task(watcher.get(30))
+    await asyncio.sleep(0)
+    watcher.put(watch.Change(_VIEW))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def test_cgroups_are_probed_and_never_insisted_on(tmp_path: pathlib.Path) -> None:
