@@ -1,5 +1,6 @@
 """What happened since the last report, counted on the event loop: a few dictionary updates per request."""
 
+import math
 import time
 
 from cortex.monitor.v1 import monitor_service_pb2 as pb
@@ -25,8 +26,10 @@ class Predictions:
             self._add_class(text[1:])
             return
         try:
-            self.values.add(float(text[1:]) if text[0] == "n" else float("x"))
-        except (ValueError, OverflowError):
+            value = float(text[1:]) if text[0] == "n" else math.nan
+        except ValueError:
+            value = math.nan
+        if not self.values.add(value):
             self.unreadable += 1
 
     def _add_class(self, name: str) -> None:

@@ -26,6 +26,7 @@ class Reporter:
         self._metrics = measured
         self._load = load
         self._reports: collections.deque[pb.ReportMetricsRequest] = collections.deque()
+        self._offered: pb.ReportMetricsRequest | None = None
         self._fresh = asyncio.Event()
         self._sequence = 0
         self._lost = 0
@@ -42,8 +43,7 @@ class Reporter:
         report.api, report.revision = self._settings.api, self._settings.revision
         report.replica, report.sequence = self._settings.replica, self._sequence
         if len(self._reports) >= _KEPT_REPORTS:
-            old = self._reports.popleft()
-            self._lost += max(1, sum(old.requests_by_status.values()))
+            self._lost += _weight(self._reports.popleft())
         report.lost_observations = self._lost
         self._reports.append(report)
         self._fresh.set()
@@ -70,16 +70,37 @@ class Reporter:
             before = self._sequence
             try:
                 await pb_grpc.MonitorServiceStub(channel).ReportMetrics(self._stream())
-            except grpc.aio.AioRpcError:
+            except grpc.aio.AioRpcError as error:
                 # A monitor that is down is its own supervisor's matter; it says so itself.
+                if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                    self._refused()
                 failures = 0 if self._sequence > before + 10 else failures + 1
             await asyncio.sleep(wait.delay(failures, rng))
 
+    def _refused(self) -> None:
+        """It would be refused again, and what waits behind it would never arrive."""
+        report = self._offered
+        if report is not None:
+            self._done_with(report)
+            self._lost += _weight(report)
+
     async def _stream(self) -> AsyncIterator[pb.ReportMetricsRequest]:
+        self._offered = None
         while True:
             while self._reports:
-                yield self._reports[0]
+                self._offered = report = self._reports[0]
+                yield report
                 # Only now has the report been taken over; a broken stream keeps it.
-                self._reports.popleft()
+                self._done_with(report)
             self._fresh.clear()
             await self._fresh.wait()
+
+    def _done_with(self, report: pb.ReportMetricsRequest) -> None:
+        # While it was on its way it may have been dropped for a newer one.
+        if self._reports and self._reports[0] is report:
+            self._reports.popleft()
+
+
+def _weight(report: pb.ReportMetricsRequest) -> int:
+    """How many observations are lost with it; an idle second counts as one."""
+    return max(1, sum(report.requests_by_status.values()))

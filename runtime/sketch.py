@@ -7,7 +7,7 @@ from cortex.monitor.v1 import monitor_service_pb2 as pb
 ACCURACY = 0.01
 _LOG_GAMMA = math.log((1 + ACCURACY) / (1 - ACCURACY))
 _SMALLEST = 1e-9
-_ceil, _log = math.ceil, math.log  # called twice per request
+_ceil, _isfinite, _log = math.ceil, math.isfinite, math.log  # called twice per request
 
 
 class Sketch:
@@ -24,21 +24,25 @@ class Sketch:
         self.min = math.inf
         self.max = -math.inf
 
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.sum += value
-        if value < self.min:
-            self.min = value
-        if value > self.max:
-            self.max = value
+    def add(self, value: float) -> bool:
+        """Whether `value` was counted: infinities and NaN have no bin."""
+        if not _isfinite(value):
+            return False
         if value >= _SMALLEST:
             index = _ceil(_log(value) / _LOG_GAMMA)
             self.bins[index] = self.bins.get(index, 0) + 1
         elif value > -_SMALLEST:
             self.zero_count += 1
         else:
-            index = math.ceil(math.log(-value) / _LOG_GAMMA)
+            index = _ceil(_log(-value) / _LOG_GAMMA)
             self.negative_bins[index] = self.negative_bins.get(index, 0) + 1
+        self.count += 1
+        self.sum += value
+        if value < self.min:
+            self.min = value
+        if value > self.max:
+            self.max = value
+        return True
 
     def to_proto(self) -> pb.Sketch:
         empty = self.count == 0

@@ -34,6 +34,24 @@ def test_a_sketch_knows_quantiles_within_one_percent() -> None:
     assert (message.count, message.zero_count, sum(message.negative_bins.values()), message.min) == (5002, 1, 1, -2.0)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_changes_no_sketch(value: float) -> None:
+    made = sketch.Sketch()
+    assert made.add(2.0) and not made.add(value)
+    message = made.to_proto()
+    assert (message.count, sum(message.bins.values()), message.sum) == (1, 1, 2.0)
+    assert (message.min, message.max, message.zero_count, len(message.negative_bins)) == (2.0, 2.0, 0, 0)
+
+
+@pytest.mark.parametrize("prediction", [b"nnan", b"ninf", b"n-inf", b"nx", b"?"])
+def test_predictions_that_are_no_numbers_are_counted_as_unreadable(prediction: bytes) -> None:
+    measured = metrics.Metrics()
+    measured.predicted(b"n1.5")
+    measured.predicted(prediction)
+    summary = measured.take(1.0, 0, 0).predictions
+    assert (summary.unreadable, summary.values.count, summary.values.sum) == (1, 1, 1.5)
+
+
 def test_classes_are_bounded_over_the_life_of_the_process() -> None:
     measured = metrics.Metrics()
     for number in range(metrics.MAX_CLASSES + 5):
