@@ -8,7 +8,7 @@ from tests.runtime.collectors import Collector, Monitor, serving
 from tests.runtime.replica import running, wait_for
 
 SOURCE = """
-import logging, os, sys, threading, time
+import logging, os, subprocess, sys, threading, time
 
 class PythonPredictor:
     def __init__(self, config):
@@ -23,7 +23,7 @@ class PythonPredictor:
             logging.getLogger("mine").info("logged %d", 7)
             logging.debug("too quiet")
             os.write(1, b"native line\\n")
-            os.system("echo from a child")
+            subprocess.run(["/bin/echo", "from a child"], check=True)
             threading.Thread(target=lambda: print("other thread")).start()
             print("no line end", end="")
         if mode == "flood":
