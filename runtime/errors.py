@@ -21,7 +21,13 @@ class Failure:
 
 
 QUEUE_FULL = Failure(503, "QUEUE_FULL", "the replica's queue is full; try again later", retry_after=1)
-NOT_READY = Failure(503, "DEPENDENCY_UNAVAILABLE", "the replica is not ready yet; try again later", retry_after=1)
+NOT_READY = Failure(
+    503,
+    "DEPENDENCY_UNAVAILABLE",
+    "the replica is not ready yet; try again later",
+    retry_after=1,
+    headers=(("x-cortex-retry", "not-ready"),),
+)
 WORKER_DIED = Failure(
     503,
     "WORKER_DIED",

@@ -78,6 +78,7 @@ class Predictions(pb_grpc.PredictionServiceServicer):
         try:
             chunks = [part async for part in self._parts(call, answer)]
             await self._check(call, answer, context, chunks)
+            await self._begin(call, context)
             return _response(b"".join(chunks), answer.content_type, request.WhichOneof("payload") == "json")
         finally:
             self._dispatcher.cancel(call)
@@ -89,6 +90,7 @@ class Predictions(pb_grpc.PredictionServiceServicer):
             await answer.began
             if answer.failure is not None or answer.status >= 400:
                 await self._check(call, answer, context, [part async for part in self._parts(call, answer)])
+            await self._begin(call, context)
             async for part in self._parts(call, answer):
                 yield _response(part, answer.content_type, wants_json)
             await self._check(call, answer, context, [])
@@ -112,13 +114,17 @@ class Predictions(pb_grpc.PredictionServiceServicer):
             fields=fields, body=body, request_id=request_id, began=began,
             deadline=self._dispatcher.deadline(began, context.time_remaining()), sink=answer,
         )  # fmt: skip
-        await context.send_initial_metadata((("x-request-id", request_id),))
         if self._dispatcher.verbs and "POST" not in self._dispatcher.verbs:
             answer.on_failure(errors.method_not_allowed(", ".join(self._dispatcher.verbs)))
             call.stage = type(call.stage).DONE
         else:
             self._dispatcher.submit(call)
         return call, answer
+
+    @staticmethod
+    async def _begin(call: Call, context: Any) -> None:
+        """Not a moment before there is an answer: until then the gateway can give the call to another replica."""
+        await context.send_initial_metadata((("x-request-id", call.request_id),))
 
     @staticmethod
     async def _parts(call: Call, answer: Answer) -> AsyncIterator[bytes]:
@@ -139,7 +145,9 @@ class Predictions(pb_grpc.PredictionServiceServicer):
             failure = errors.Failure(answer.status, answer.reason or "UNSPECIFIED", text)
         if failure is not None:
             status: status_pb2.Status = grpc_errors.to_status(failure, call.request_id)
-            await context.abort_with_status(rpc_status.to_status(status))
+            ended = rpc_status.to_status(status)
+            trailers = (*ended.trailing_metadata, ("x-request-id", call.request_id), *failure.headers)
+            await context.abort(ended.code, ended.details, trailers)
 
 
 class GrpcDoor:

@@ -44,6 +44,9 @@ _ANNOTATIONS = (
     "google/api/annotations.proto",
 )
 _WANTED_OPTIONS = {"map_entry", "packed"}
+# Fields that the Envoy we ship reads (1.40) and the newest wheel does not know yet: file, message, name, number. All
+# are of type bool. Remove a line once the wheel has it: `_add` refuses to add a field twice.
+_ADDED = (("envoy/config/route/v3/route_components.proto", "RetryPolicy", "refresh_cluster_on_retry", 14),)
 _TARGET = pathlib.Path(__file__).with_name("descriptors.binpb.z")
 
 
@@ -54,6 +57,8 @@ def collect(wheel: pathlib.Path) -> descriptor_pb2.FileDescriptorSet:
     found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
     for root in ROOTS:
         _visit(importlib.import_module(root + "_pb2").DESCRIPTOR, found)
+    for file, message, field, number in _ADDED:
+        _add(found[file], message, field, number)
     return descriptor_pb2.FileDescriptorSet(file=found.values())
 
 
@@ -69,6 +74,21 @@ def _visit(file: descriptor.FileDescriptor, found: dict[str, descriptor_pb2.File
     proto.dependency.extend(kept)
     _strip(proto)
     found[file.name] = proto
+
+
+def _add(file: descriptor_pb2.FileDescriptorProto, message: str, field: str, number: int) -> None:
+    [target] = [one for one in file.message_type if one.name == message]
+    if any(one.name == field or one.number == number for one in target.field):
+        raise ValueError(f"{file.name}: {message} has {field} or number {number} already; take it out of _ADDED")
+    kind = descriptor_pb2.FieldDescriptorProto
+    target.field.add(
+        name=field, number=number, label=kind.LABEL_OPTIONAL, type=kind.TYPE_BOOL, json_name=_camel_case(field)
+    )
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def _strip(proto: object) -> None:

@@ -30,7 +30,7 @@ async def test_the_old_revision_keeps_serving(cluster: Cluster, how: str) -> Non
     await asyncio.to_thread(cluster.deploy, project)
     predictor = project / "predictor.py"
     predictor.write_text(predictor.read_text().replace(old, new, 1))
-    driver = Driver(cluster.data_address, name, Load(http=20, payload={}))
+    driver = Driver(cluster.data_address, name, Load(http=15, grpc=10, payload={}))
     async with driver.running():
         driver.phase(how)
         said = await asyncio.to_thread(cluster.deploy, project, status=1)

@@ -37,6 +37,32 @@ async def test_one_of_two_replicas_dies_and_is_left_alone(rig: rigs.Rig) -> None
         assert await rig.stat(f"{prefix}.ejections_enforced_total") >= 1
 
 
+async def test_a_revision_that_crashes_on_every_request_fails_nobody(rig: rigs.Rig) -> None:
+    """Half of the traffic goes to it first; the second try goes to the revision that works, not back to it."""
+    async with replicas.started(2) as [good, bad]:
+
+        async def crash(_path: str, _body: bytes) -> replicas.Answer:
+            raise ConnectionError
+
+        bad.answer = crash
+        await rig.publish(rigs.route("text", {"r1": (50, [good.endpoint]), "r2": (50, [bad.endpoint])}))
+        answers = [await rig.ask("/text") for _ in range(60)]
+        assert [answer.status for answer in answers] == [200] * 60
+        assert 10 < bad.requests <= 60 and good.requests == 60
+
+
+@pytest.mark.parametrize("retries", [True, False])
+async def test_a_revision_that_cannot_be_reached_costs_no_call(rig: rigs.Rig, retries: bool) -> None:
+    """Whatever is safe to send again moves to the other revision too, with retries off and over gRPC."""
+    async with replicas.started(2, with_grpc=True) as [good, gone]:
+        parts = {"r1": (50, [good.endpoint]), "r2": (50, [gone.endpoint])}
+        await rig.publish(rigs.route("text", parts, retries=retries))
+        await gone.kill()
+        assert [(await rig.ask("/text")).status for _ in range(30)] == [200] * 30
+        answers = {await rigs.grpc_call(rig, b"hi", [("cortex-api", "text")]) for _ in range(30)}
+        assert answers == {f"{good.name}:hi".encode()}
+
+
 async def test_a_request_in_flight_is_sent_again_when_its_replica_dies(rig: rigs.Rig) -> None:
     async with replicas.started() as [replica]:
         arrived = asyncio.Event()
@@ -77,16 +103,19 @@ async def test_with_retries_off_a_request_in_flight_fails_once(rig: rigs.Rig) ->
         assert replica.requests == 1
 
 
-@pytest.mark.parametrize(("retries", "requests", "status"), [(True, 3, 200), (False, 1, 503)])
+@pytest.mark.parametrize(
+    ("mark", "retries", "requests", "status"),
+    [("worker-died", True, 3, 200), ("worker-died", False, 1, 503), ("not-ready", False, 3, 200)],
+)
 async def test_the_mark_of_a_dead_worker_is_retried_and_not_shown(
-    rig: rigs.Rig, retries: bool, requests: int, status: int
+    rig: rigs.Rig, mark: str, retries: bool, requests: int, status: int
 ) -> None:
     async with replicas.started() as [replica]:
         echo = replica.answer
 
         async def die_twice(path: str, body: bytes) -> replicas.Answer:
             if replica.requests < 3:
-                return 503, {"x-cortex-retry": "worker-died"}, b""
+                return 503, {"x-cortex-retry": mark}, b""
             return await echo(path, body)
 
         replica.answer = die_twice

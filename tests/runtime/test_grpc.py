@@ -18,7 +18,7 @@ from cortex.runtime.v1 import prediction_service_pb2_grpc as pb_grpc
 from tests.runtime.replica import running
 
 SOURCE = """
-import time
+import os, time
 
 class HTTPException(Exception):
     status_code, detail = 404, "no such thing"
@@ -30,6 +30,8 @@ class PythonPredictor:
             raise ValueError("secret")
         if mode == "http":
             raise HTTPException()
+        if mode == "die":
+            os.abort()
         if mode == "stream":
             return (f"part {index} " for index in range(100))
         if mode == "sleep":
@@ -116,6 +118,14 @@ def test_failures(
     found, told, text = failure(caught.value)
     assert (found, told) == (code, f"ERROR_REASON_{reason}")
     assert "secret" not in text
+
+
+def test_a_death_begins_no_answer_and_asks_for_another_try(stub: pb_grpc.PredictionServiceStub) -> None:
+    """Headers sent before the end would tie the call to this replica."""
+    call = _untyped(stub).Predict.future(pb.PredictRequest(query_params={"mode": "die"}), timeout=20)
+    assert call.code() is grpc.StatusCode.UNAVAILABLE
+    assert dict(call.trailing_metadata())["x-cortex-retry"] == "worker-died"
+    assert dict(call.initial_metadata()) == {}
 
 
 def test_a_deadline_is_kept_and_frees_the_worker(stub: pb_grpc.PredictionServiceStub) -> None:

@@ -14,9 +14,10 @@ from services.apiserver.xds import kinds
 MARKER = "x-cortex-retry"
 _PREVIOUS_HOSTS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
 # The request has certainly not been looked at: safe for everyone.
-_SAFE = "connect-failure,refused-stream"
+_SAFE = "connect-failure,refused-stream,retriable-headers"
+_NOT_READY = "not-ready"
 # The connection broke before the answer began, or the runtime says that the worker died. The prediction may have run.
-_EAGER = f"{_SAFE},reset,retriable-headers"
+_EAGER = f"{_SAFE},reset"
 
 
 @functools.cache
@@ -34,7 +35,11 @@ def policy(*, enabled: bool) -> Any:
         ],
         # With one replica left, the replica that failed is tried again after three attempts to find another.
         host_selection_retry_max_attempts=3,
+        # During a rollout the next try goes to the other revision: one whose every replica crashes fails nobody.
+        refresh_cluster_on_retry=True,
     )
     if enabled:
         message.retriable_headers.add(name=MARKER, present_match=True)
+    else:
+        message.retriable_headers.add(name=MARKER, string_match={"exact": _NOT_READY})
     return message

@@ -48,6 +48,11 @@ def test_it_holds_what_the_services_need(name: str) -> None:
     assert xds_types.message(name).DESCRIPTOR.full_name == name
 
 
+def test_fields_that_the_wheel_lacks_are_added_with_their_number_on_the_wire() -> None:
+    policy = xds_types.message("envoy.config.route.v3.RetryPolicy")(refresh_cluster_on_retry=True)
+    assert xds_types.serialize(policy) == bytes([14 << 3, 1])
+
+
 def test_importing_it_loads_nothing() -> None:
     code = "from services.xds_types import loader; assert loader.pool.cache_info().currsize == 0"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
