@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 
 import pytest
 
@@ -20,6 +21,26 @@ def test_http(cortex: Cortex, tmp_path: pathlib.Path) -> None:
     (tmp_path / "sample.json").write_text('{"a": 1}')
     result = cortex("predict", "iris", str(tmp_path / "sample.json"))
     assert (result.code, json.loads(result.out)) == (0, {"got": {"a": 1}, "path": "/iris"})
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    ("said", "kind", "terminal", "shown"),
+    [
+        ("yes", "text/plain", False, "yes\n"),
+        ("yes\n", "text/plain; charset=utf-8", False, "yes\n"),
+        ("yes", "application/octet-stream", False, "yes"),
+        ("yes", "application/octet-stream", True, "yes\n"),
+        ("yes\n", "text/plain", True, "yes\n"),
+    ],
+)
+def test_text_ends_its_line_and_bytes_stay_as_they_are(
+    cortex: Cortex, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, said: str, kind: str, terminal: bool,
+    shown: str,
+) -> None:  # fmt: skip
+    (tmp_path / "sample.json").write_text(json.dumps({"say": said, "as": kind}))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert cortex("predict", "iris", str(tmp_path / "sample.json")).out == shown
 
 
 @pytest.mark.usefixtures("deployed")

@@ -52,16 +52,18 @@ def _http(client: "Client", api: str, data: bytes, timeout: float, form: str) ->
     except exceptions.PredictionFailed as error:
         error.hint = f"see `cortex logs {api}`"
         raise
-    if "json" in reply.headers.get("content-type", ""):
+    kind = reply.headers.get("content-type", "")
+    if "json" in kind:
         _show(reply.json(), form)
     else:
-        _show(reply.body, form)
+        _show(reply.body, form, text=kind.startswith("text/"))
 
 
-def _show(part: Any, form: str) -> None:
+def _show(part: Any, form: str, *, text: bool = False) -> None:
     if isinstance(part, bytes):
         sys.stdout.buffer.write(part)
-        if not part.endswith(b"\n") and sys.stdout.isatty():
+        # Other bytes go into a file or a pipe as they came.
+        if not part.endswith(b"\n") and (text or sys.stdout.isatty()):
             sys.stdout.buffer.write(b"\n")
         sys.stdout.buffer.flush()
     elif form == "yaml":
