@@ -137,7 +137,7 @@ def test_small_commands(probe: Cluster) -> None:
     sample = probe.home / "sample.json"
     sample.write_text("{}")
     assert "v1" in probe.run("predict", "probe", str(sample))
-    assert "not found" in probe.run("describe", "no-such-api", status=3).lower()
+    assert "does not exist" in probe.run("describe", "no-such-api", status=3)
 
 
 def test_metrics_are_shown_and_scraped(probe: Cluster) -> None:
