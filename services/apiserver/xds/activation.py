@@ -16,7 +16,8 @@ AUTOSCALER = "autoscaler"
 _PACKAGE = "envoy.extensions.filters.http.ext_authz.v3"
 # The autoscaler gives up first, with a better message than ours.
 _MARGIN_SECONDS = 5.0
-_TOLD = ("x-request-id", "traceparent", "tracestate", "content-type", "user-agent")
+_TIMEOUTS = ("grpc-timeout", "x-request-timeout-ms")
+_TOLD = ("x-request-id", "traceparent", "tracestate", "content-type", "user-agent", *_TIMEOUTS)
 
 
 def check_timeout(route: model.Route) -> float:
