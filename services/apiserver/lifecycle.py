@@ -42,7 +42,10 @@ def _state(revision: model.Revision, api: model.Api) -> tuple[model.RevisionStat
         return model.RevisionState.PENDING, model.Reason.ROLLING_OUT, ""
     if revision.state is model.RevisionState.FAILED:
         return revision.state, revision.reason, revision.message
-    return model.RevisionState.RETIRED, model.Reason.UNSPECIFIED, f"{api.target_revision} took its place."
+    # Only what served may be what a rollback goes to by itself.
+    served = revision.state in (model.RevisionState.SERVING, model.RevisionState.RETIRED)
+    state = model.RevisionState.RETIRED if served else model.RevisionState.SUPERSEDED
+    return state, model.Reason.UNSPECIFIED, f"{api.target_revision} took its place."
 
 
 def started(api: model.Api, revision: str, replica: str, now: float) -> actions.RecordEvent:

@@ -85,6 +85,7 @@ class RevisionState(enum.Enum):
     SERVING = "SERVING"
     RETIRED = "RETIRED"
     FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"
 
 
 class RevisionCause(enum.Enum):

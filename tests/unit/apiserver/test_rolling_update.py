@@ -89,7 +89,7 @@ def test_a_redeploy_in_the_middle_drains_both_older_ones_and_keeps_one_answering
     api = records.rolling("r3")
     view = seen(api, [replica("a"), replica("b", "r2", age=5)])
     # The half-rolled r2 leaves first; r1 has proven that it can serve.
-    assert effects(decide(view)) == ["revision r2 becomes RETIRED", "route /iris: 100% to r1 (1 replicas)"]
+    assert effects(decide(view)) == ["revision r2 becomes SUPERSEDED", "route /iris: 100% to r1 (1 replicas)"]
     started = effects(decide(seen(api, [replica("a"), replica("b", "r2", age=5)], routed=["a"])))
     assert [line.split()[0] for line in started] == ["revision", "stop", "start"]
 

@@ -221,6 +221,17 @@ async def test_rollback_goes_to_the_one_that_served_before(api: Apiserver) -> No
     assert missing.reason == "NOT_FOUND"
 
 
+async def test_rollback_passes_over_what_never_served(api: Apiserver) -> None:
+    revisions = [target(await api.deploy(spec=await api.spec(f"# {number}"))) for number in (1, 2, 3)]
+    await retire(api, serving=revisions[2])
+    await api.store.set_revision_state(
+        IRIS, revisions[1], model.RevisionState.SUPERSEDED, model.Reason.UNSPECIFIED, "r3 took its place."
+    )
+    assert target(await api.apis.RollbackApi(pb.RollbackApiRequest(name=IRIS))) == revisions[0]
+    named = pb.RollbackApiRequest(name=IRIS, revision_id=revisions[1])
+    assert target(await api.apis.RollbackApi(named)) == revisions[1]
+
+
 async def test_refresh_makes_a_new_revision_of_the_same_content(api: Apiserver) -> None:
     first = await api.deploy()
     again = await api.apis.RefreshApi(pb.RefreshApiRequest(name=IRIS))

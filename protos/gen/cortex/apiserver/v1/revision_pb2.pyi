@@ -26,6 +26,7 @@ class RevisionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REVISION_STATE_SERVING: _ClassVar[RevisionState]
     REVISION_STATE_RETIRED: _ClassVar[RevisionState]
     REVISION_STATE_FAILED: _ClassVar[RevisionState]
+    REVISION_STATE_SUPERSEDED: _ClassVar[RevisionState]
 REVISION_CAUSE_UNSPECIFIED: RevisionCause
 REVISION_CAUSE_DEPLOY: RevisionCause
 REVISION_CAUSE_REFRESH: RevisionCause
@@ -34,6 +35,7 @@ REVISION_STATE_PENDING: RevisionState
 REVISION_STATE_SERVING: RevisionState
 REVISION_STATE_RETIRED: RevisionState
 REVISION_STATE_FAILED: RevisionState
+REVISION_STATE_SUPERSEDED: RevisionState
 
 class Revision(_message.Message):
     __slots__ = ("name", "uid", "number", "spec", "content_digest", "create_time", "cause", "state", "reason", "message")
