@@ -56,7 +56,8 @@ async def serve(chosen: options.Settings, tracing: telemetry.Telemetry) -> None:
     channel = channels.connect(chosen.apiserver_address, tracing)
     try:
         serving, loops = assemble(chosen, channel, tracing, clock.SystemClock())
-        await server.run(serving, loops)
+        # What is open is watches, load reports and held requests: none of them ends by being waited for.
+        await server.run(serving, loops, grace=0.5)
     finally:
         await channel.close()
 
