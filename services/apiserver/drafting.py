@@ -1,6 +1,7 @@
 """From what the user sent to a complete spec that may be stored: defaults, bounds, and the files it names."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Collection, Sequence
 
 from cortex.apiserver.v1 import spec_pb2
 from services.apiserver import blobs, convert, defaults, errors, ports, resource_names, validation
@@ -12,6 +13,14 @@ _KINDS = ("REALTIME",)
 _TYPES = ("PYTHON",)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sketch:
+    """A spec for a plan. `skipped` says what could not be looked at."""
+
+    spec: specs.ApiSpec
+    skipped: tuple[str, ...] = ()
+
+
 class Drafter:
     def __init__(self, store: ports.BlobPort, index: blobs.Index) -> None:
         self._blobs = store
@@ -19,16 +28,27 @@ class Drafter:
 
     async def draft(self, name: str, message: spec_pb2.ApiSpec) -> specs.ApiSpec:
         """Raises InvalidArgument with everything that is wrong, BundleMissing, or Unimplemented."""
-        namespace, api_id = resource_names.parse_api(name)
         wish = convert.wish(message)
         _check_kind(wish)
         files = await self._files(wish.bundle_digest)
-        spec = defaults.resolve(wish, namespace=namespace, api_id=api_id, files=files or ())
+        spec = _resolve(name, wish, files or ())
         found = validation.check(spec)
         if files is not None:
             found += validation.check_files(spec, files)
         refuse(found)
         return spec
+
+    async def sketch(self, name: str, message: spec_pb2.ApiSpec, present: specs.ApiSpec | None) -> Sketch:
+        """The same for a plan, which changes nothing, not even by an upload: without the bundle, what depends on its
+        files is taken to be as it is at `present`."""
+        try:
+            return Sketch(await self.draft(name, message))
+        except errors.BundleMissing:
+            wish = convert.wish(message)
+        requirements = present is not None and present.predictor.pip == defaults.REQUIREMENTS
+        spec = _resolve(name, wish, (defaults.REQUIREMENTS,) if requirements else ())
+        refuse(validation.check(spec))
+        return Sketch(spec, (f"the files of {wish.bundle_digest} are not checked: it has not been uploaded yet",))
 
     async def _files(self, reference: str) -> frozenset[str] | None:
         """None for a reference that cannot be one: the validation says so."""
@@ -41,6 +61,11 @@ class Drafter:
                 metadata={"bundle_digest": reference},
             )
         return await self._index.files(self._blobs.path(digest))
+
+
+def _resolve(name: str, wish: defaults.Wish, files: Collection[str]) -> specs.ApiSpec:
+    namespace, api_id = resource_names.parse_api(name)
+    return defaults.resolve(wish, namespace=namespace, api_id=api_id, files=files)
 
 
 def refuse(violations: Sequence[errors.Violation]) -> None:

@@ -17,6 +17,7 @@ from services.apiserver import (
     deploying,
     drafting,
     errors,
+    introduction,
     masks,
     model,
     ports,
@@ -44,6 +45,7 @@ class ApiServicer(pb_grpc.ApiServiceServicer):
         store: ports.StorePort,
         deploying: deploying.Deploying,
         drafter: drafting.Drafter,
+        introduction: introduction.Introduction,
         statuses: board.StatusBoard,
         hub: watch.Hub,
         clock: clocks.Clock,
@@ -51,6 +53,7 @@ class ApiServicer(pb_grpc.ApiServiceServicer):
         self._store = store
         self._deploying = deploying
         self._drafter = drafter
+        self._introduction = introduction
         self._statuses = statuses
         self._hub = hub
         self._clock = clock
@@ -71,7 +74,7 @@ class ApiServicer(pb_grpc.ApiServiceServicer):
         ask = _ask("CreateApi", request)
         name = resource_names.api(resource_names.parse_parent(request.parent), request.api_id)
         labels, spec = await self._draft(name, request.api)
-        return self._shown(await self._deploying.create(name, labels, spec, ask))
+        return await self._create(name, labels, spec, ask)
 
     async def UpdateApi(self, request: pb.UpdateApiRequest, context: Any) -> api_pb2.Api:
         ask, name, etag = _ask("UpdateApi", request), request.api.name, request.api.etag
@@ -92,19 +95,28 @@ class ApiServicer(pb_grpc.ApiServiceServicer):
         name = request.api.name
         labels, spec = await self._draft(name, request.api)
         try:
-            return self._shown(await self._deploying.create(name, labels, spec, ask))
+            return await self._create(name, labels, spec, ask)
         except errors.AlreadyExists as error:
             # Somebody else created it in between; a taken endpoint stays an error.
             if error.reason != "ALREADY_EXISTS":
                 raise
         return self._shown(await self._deploying.update(name, "", build, ask))
 
+    async def _create(
+        self, name: str, labels: Mapping[str, str], spec: specs.ApiSpec, ask: deploying.Ask
+    ) -> api_pb2.Api:
+        made = await self._deploying.create(name, labels, spec, ask)
+        await self._introduction.made(name)
+        return self._shown(made)
+
     async def PlanApi(self, request: pb.PlanApiRequest, context: Any) -> pb.PlanApiResponse:
         name = request.api.name
-        labels, spec = await self._draft(name, request.api)
+        drafting.refuse(validation.check_labels(request.api.labels))
         before = await self._find(name)
         if before is not None:
             deploying.check_etag(before, request.api.etag)
+        sketch = await self._drafter.sketch(name, request.api.spec, before.spec if before else None)
+        labels, spec = dict(request.api.labels), sketch.spec
         step = await self._deploying.plan(before, name, labels, spec)
         differing = changes.differences(before, labels, spec)
         return pb.PlanApiResponse(
@@ -112,7 +124,7 @@ class ApiServicer(pb_grpc.ApiServiceServicer):
             creates=before is None,
             revision_id=step.revision.id if step.revision else "",
             changes=[pb.FieldChange(path=it.path, before=it.before, after=it.after) for it in differing],
-            actions=await self._preview(before, step),
+            actions=[*sketch.skipped, *await self._preview(before, step)],
         )
 
     async def _preview(self, before: model.Api | None, step: deploying.Step) -> list[str]:

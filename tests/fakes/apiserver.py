@@ -35,6 +35,7 @@ from services.apiserver import (
     board,
     deploying,
     drafting,
+    introduction,
     servicer_api,
     servicer_bundles,
     servicer_events,
@@ -43,6 +44,7 @@ from services.apiserver import (
 )
 from services.apiserver.store import schema, session, sql
 from services.chassis import channels, server, telemetry
+from tests.fakes import gateway
 
 OFF = telemetry.Telemetry(None, None)
 IRIS = "namespaces/default/apis/iris"
@@ -113,8 +115,16 @@ async def running(
     writes = deploying.Deploying(store=store, clock=clock, new_uid=lambda: f"uid{next(uids)}")
     drafter = drafting.Drafter(files, index)
     doors = server.Server("127.0.0.1:0", OFF)
+    no_gateway = gateway.FakeGateway(clock)
+    no_gateway.cut()
     apis = servicer_api.ApiServicer(
-        store=store, deploying=writes, drafter=drafter, statuses=statuses, hub=hub, clock=clock
+        store=store,
+        deploying=writes,
+        drafter=drafter,
+        introduction=introduction.Introduction(no_gateway),
+        statuses=statuses,
+        hub=hub,
+        clock=clock,
     )
     servicer_api.add(doors, apis)
     servicer_events.add(doors, servicer_events.EventServicer(store, hub))

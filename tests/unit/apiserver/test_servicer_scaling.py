@@ -103,6 +103,21 @@ async def test_a_plan_of_a_change_names_the_fields(api: Apiserver) -> None:
     assert json.loads(planned.changes[0].after) == 2
 
 
+async def test_a_plan_needs_no_upload(api: Apiserver) -> None:
+    spec = await api.spec()
+    spec.bundle_digest = await api.upload(predictor_py="class PythonPredictor: pass", requirements_txt="six")
+    await api.deploy(spec=spec)
+    spec.bundle_digest = "sha256:" + "0" * 64
+    planned = await api.apis.PlanApi(pb.PlanApiRequest(api=api_pb2.Api(name=IRIS, spec=spec)))
+    assert [change.path for change in planned.changes] == ["bundle_digest"]
+    assert planned.revision_id.startswith("r2-") and any("start replica" in line for line in planned.actions)
+    assert "not checked" in planned.actions[0] and spec.bundle_digest in planned.actions[0]
+    spec.predictor.processes_per_replica = 0
+    spec.predictor.path = ""
+    wrong = await refused(api.apis.PlanApi(pb.PlanApiRequest(api=api_pb2.Api(name=IRIS, spec=spec))))
+    assert "predictor.path" in wrong.fields
+
+
 async def test_a_plan_of_no_change_is_empty(api: Apiserver) -> None:
     await api.deploy()
     planned = await plan(api)
