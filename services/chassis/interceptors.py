@@ -39,18 +39,24 @@ class Interceptor(grpc.aio.ServerInterceptor):
     def _unary(self, handler: Any, method: str, carrier: dict[str, str]) -> Any:
         behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
+        async def answer(request: Any, context: Any) -> Any:
+            return await behaviour(_parsed(handler, request), context)
+
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             async with _Call(self._tracing, method, carrier, context) as guarded:
-                return await guarded.run(behaviour(request, context))
+                return await guarded.run(answer(request, context))
 
         return call
 
     def _streaming(self, handler: Any, method: str, carrier: dict[str, str]) -> Any:
         behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
+        async def begin(request: Any, context: Any) -> AsyncIterator[Any]:
+            return aiter(behaviour(_parsed(handler, request), context))
+
         async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             async with _Call(self._tracing, method, carrier, context) as guarded:
-                answers = behaviour(request, context).__aiter__()
+                answers = await guarded.run(begin(request, context))
                 while True:
                     try:
                         answer = await guarded.run(answers.__anext__())
@@ -110,6 +116,36 @@ class _Call:
         await self._context.abort_with_status(rpc_status.to_status(status))
 
 
+class _Messages:
+    """A stream of requests, each parsed when it is asked for."""
+
+    def __init__(self, raw: AsyncIterator[bytes], parse: Callable[[bytes], Any]) -> None:
+        self._raw = aiter(raw)
+        self._parse = parse
+
+    def __aiter__(self) -> "_Messages":
+        return self
+
+    async def __anext__(self) -> Any:
+        return _parse(self._parse, await anext(self._raw))
+
+
+def _parsed(handler: Any, request: Any) -> Any:
+    parse = handler.request_deserializer
+    if parse is None:
+        return request
+    return _Messages(request, parse) if handler.request_streaming else _parse(parse, request)
+
+
+def _parse(parse: Callable[[bytes], Any], data: bytes) -> Any:
+    try:
+        return parse(data)
+    except Exception as error:
+        raise errors.InvalidArgument(
+            "the request is not a message of the type that this method takes; generate your client from the same protos"
+        ) from error
+
+
 def _replace(handler: Any, behaviour: Any) -> Any:
     makers: dict[tuple[bool, bool], Any] = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -118,8 +154,5 @@ def _replace(handler: Any, behaviour: Any) -> Any:
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     make = makers[(handler.request_streaming, handler.response_streaming)]
-    return make(
-        behaviour,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
+    # Messages are parsed within the guarded call: outside of it, grpc answers UNKNOWN with the name of a Python class.
+    return make(behaviour, request_deserializer=None, response_serializer=handler.response_serializer)

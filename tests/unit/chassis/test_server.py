@@ -59,6 +59,60 @@ async def test_a_bug_is_hidden_behind_a_request_id(address: str) -> None:
     assert "secret" not in str(error.details()) and "request id" in str(error.details())
 
 
+class _Raw(grpc.GenericRpcHandler):
+    """The four shapes of a method; the requests are TailLogsRequest, the answers what they ask for."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        parse: Any = pb.TailLogsRequest.FromString
+
+        async def one(request: Any, context: Any) -> bytes:
+            return str(request.grep).encode()
+
+        async def every(requests: Any, context: Any) -> bytes:
+            return b",".join([str(request.grep).encode() async for request in requests])
+
+        async def stream(request: Any, context: Any) -> AsyncIterator[bytes]:
+            yield str(request.grep).encode()
+
+        async def echo(requests: Any, context: Any) -> AsyncIterator[bytes]:
+            async for request in requests:
+                yield str(request.grep).encode()
+
+        return {
+            "/raw/unary_unary": grpc.unary_unary_rpc_method_handler(one, parse),
+            "/raw/stream_unary": grpc.stream_unary_rpc_method_handler(every, parse),
+            "/raw/unary_stream": grpc.unary_stream_rpc_method_handler(stream, parse),
+            "/raw/stream_stream": grpc.stream_stream_rpc_method_handler(echo, parse),
+        }[str(handler_call_details.method)]
+
+
+@pytest.mark.parametrize("shape", ["unary_unary", "stream_unary", "unary_stream", "stream_stream"])
+async def test_a_message_that_does_not_parse_is_the_callers_fault(shape: str) -> None:
+    running = server.Server("127.0.0.1:0", OFF)
+    running.add_generic([_Raw()])
+    await running.start()
+    good = pb.TailLogsRequest(grep="x").SerializeToString()
+    try:
+        async with channels.connect(f"127.0.0.1:{running.port}", OFF) as channel:
+            assert await _raw_call(channel, shape, [good]) == b"x"
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await _raw_call(channel, shape, [good, b"\xff\xff"] if shape.startswith("stream") else [b"\xff\xff"])
+    finally:
+        await running.drain(0)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
+    assert status is not None and b"ERROR_REASON_INVALID_FIELD" in status.details[0].value
+
+
+async def _raw_call(channel: grpc.aio.Channel, shape: str, messages: list[bytes]) -> bytes:
+    make: Any = getattr(channel, shape)
+    streams = shape.startswith("stream")
+    answer = make(f"/raw/{shape}")(iter(messages) if streams else messages[0], timeout=10)
+    if shape.endswith("unary"):
+        return bytes(await answer)
+    return b",".join([bytes(part) async for part in answer])
+
+
 async def test_health_says_serving(address: str) -> None:
     async with channels.connect(address, OFF) as channel:
         for name in ("", "cortex.logstream.v1.LogstreamService"):
