@@ -117,7 +117,12 @@ class World:
         return call(request, timeout=timeout)
 
     async def held(self, api: str = NAME) -> int:
-        decision = await self.decisions.GetDecision(autoscaler_service_pb2.GetDecisionRequest(name=api))
+        try:
+            decision = await self.decisions.GetDecision(autoscaler_service_pb2.GetDecisionRequest(name=api))
+        except grpc.aio.AioRpcError as error:
+            # The first decision is made a tick after the API is known.
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            return 0
         return int(decision.held_requests)
 
     @contextlib.asynccontextmanager
