@@ -80,7 +80,7 @@ def _gateway(
         "--config-path",
         str(where.gateway / "bootstrap.json"),
         "--admin-address-path",
-        str(where.gateway / "admin_address"),
+        str(where.admin_address),
         "--concurrency",
         str(min(2, len(os.sched_getaffinity(0)))),
         # Without hot restart a new process needs nothing of a killed one's shared memory.

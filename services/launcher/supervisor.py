@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from services.chassis import processes
-from services.launcher import catalog, child, cluster, layout, logs, replicas
+from services.launcher import catalog, child, cluster, layout, logs, replicas, rotation
 
 _log = logging.getLogger("launcher")
 # The control plane goes first, so that nobody replaces the replicas; the gateway and the node go last.
@@ -94,8 +94,12 @@ class Supervisor:
 
     async def _keep_house(self) -> None:
         while True:
-            await asyncio.to_thread(logs.cap, [self._where.service_logs, self._where.gateway_logs])
+            await asyncio.to_thread(self._cap_logs)
             await asyncio.sleep(_HOUSEKEEPING)
+
+    def _cap_logs(self) -> None:
+        logs.cap([self._where.service_logs])
+        rotation.rotate(self._where.gateway_logs, lambda: rotation.reopen_logs(self._where.admin_address))
 
     def _drain_timeout(self) -> float:
         try:
