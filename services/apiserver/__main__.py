@@ -10,6 +10,7 @@ from services.apiserver import (
     archive,
     blobs,
     board,
+    collecting,
     deploying,
     drafting,
     introduction,
@@ -33,7 +34,6 @@ async def serve(chosen: settings.Settings) -> None:
     database, now, rng = session.Database(chosen.database), clock.SystemClock(), random.Random()
     await schema.prepare(database)
     files = blobs.DiskBlobs(chosen.folder, archive.check)
-    files.sweep(now.now())
     channel = channels.connect(chosen.node_address, tracing)
     backend = node.NodeBackend(channel, clock=now, rng=rng)
     options = listener.Options(
@@ -67,7 +67,7 @@ async def serve(chosen: settings.Settings) -> None:
     servicer_gateways.add(doors, listed)
     doors.add_generic(ads.Ads(gateways, now).handlers())
     try:
-        await server.run(doors, [core.run()], grace=0.5)
+        await server.run(doors, [core.run(), collecting.Collector(store, files, now).run()], grace=0.5)
     finally:
         await channel.close()
         await database.close()

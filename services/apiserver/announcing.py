@@ -5,7 +5,7 @@ wait for the reconciler's next round.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from services.apiserver import model, ports, watch
@@ -51,6 +51,9 @@ class AnnouncingStore:
 
     async def list_revisions(self, api: str, before: int | None, limit: int) -> Sequence[model.Revision]:
         return await self._inner.list_revisions(api, before, limit)
+
+    async def bundle_digests(self) -> Collection[str]:
+        return await self._inner.bundle_digests()
 
     async def set_revision_state(
         self, api: str, revision_id: str, state: model.RevisionState, reason: model.Reason, message: str

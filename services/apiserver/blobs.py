@@ -11,13 +11,13 @@ import errno
 import hashlib
 import os
 import pathlib
+import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 from services.apiserver import errors
 
 CHUNK = 1024 * 1024
-FORGOTTEN_UPLOAD_SECONDS = 86_400.0
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -30,19 +30,21 @@ class DiskBlobs:
         check: Callable[[pathlib.Path], None],
         *,
         write: Callable[[int, bytes], int] = os.write,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._uploads = folder / "uploads"
         self._bundles = folder / "bundles"
         self._check = check
         self._write = write
+        self._now = now
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         for each in (self._uploads, self._bundles):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def size(self, digest: str) -> int | None:
-        with contextlib.suppress(FileNotFoundError):
-            return (await asyncio.to_thread(pathlib.Path(self.path(digest)).stat)).st_size
-        return None
+        """Asking counts as use: whoever hears that a bundle is there relies on it."""
+        async with self._lock(digest):
+            return await asyncio.to_thread(_used, pathlib.Path(self.path(digest)), self._now())
 
     async def created(self, digest: str) -> float:
         try:
@@ -78,12 +80,24 @@ class DiskBlobs:
     def path(self, digest: str) -> str:
         return str(self._bundles / f"{digest}.zip")
 
-    def sweep(self, now: float) -> None:
-        """Removes uploads that nobody went on with for a day."""
-        for part in self._uploads.glob("*.part"):
-            with contextlib.suppress(FileNotFoundError):
-                if part.stat().st_mtime < now - FORGOTTEN_UPLOAD_SECONDS:
-                    part.unlink()
+    async def asked_for(self) -> Mapping[str, float]:
+        """When each finished bundle was last asked for."""
+        return await asyncio.to_thread(lambda: {path.stem: _last_use(path) for path in self._bundles.glob("*.zip")})
+
+    async def remove(self, digest: str, before: float) -> bool:
+        """Removes a finished bundle that nobody asked for since `before`; whether it did."""
+        path = pathlib.Path(self.path(digest))
+        async with self._lock(digest):
+            if await asyncio.to_thread(_last_use, path) >= before:
+                return False
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+            return True
+
+    async def sweep(self, before: float) -> None:
+        """Removes uploads that nobody went on with since `before`."""
+        for part in await asyncio.to_thread(lambda: list(self._uploads.glob("*.part"))):
+            async with self._lock(part.stem):
+                await asyncio.to_thread(_unlink_older, part, before)
 
     def _part(self, digest: str) -> pathlib.Path:
         return self._uploads / f"{digest}.part"
@@ -199,6 +213,27 @@ def _length(path: pathlib.Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _used(path: pathlib.Path, now: float) -> int | None:
+    """Notes the use where copies and backups leave it alone: in the time of the last access."""
+    try:
+        found = path.stat()
+        os.utime(path, (max(now, found.st_atime), found.st_mtime))
+    except FileNotFoundError:
+        return None
+    return found.st_size
+
+
+def _last_use(path: pathlib.Path) -> float:
+    found = path.stat()
+    return max(found.st_atime, found.st_mtime)
+
+
+def _unlink_older(path: pathlib.Path, before: float) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_mtime < before:
+            path.unlink()
 
 
 def _digest(path: pathlib.Path) -> str:

@@ -1,6 +1,6 @@
 """What the apiserver needs of the world, named for the need. Adapters: `store/`, `node.py`, `xds/`, `blobs.py`."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Protocol
 
 from services.apiserver import model
@@ -76,6 +76,10 @@ class StorePort(Protocol):
 
     async def list_revisions(self, api: str, before: int | None, limit: int) -> Sequence[model.Revision]:
         """Newest first, numbers lower than `before`."""
+        ...
+
+    async def bundle_digests(self) -> Collection[str]:
+        """`sha256:<hex>` of every bundle that some stored revision names."""
         ...
 
     async def set_revision_state(

@@ -190,6 +190,17 @@ async def test_deleting_takes_the_revisions_and_leaves_the_events(store: ports.S
     assert again.uid == "u2"
 
 
+async def test_the_bundles_that_revisions_name_are_told_once(store: ports.StorePort) -> None:
+    assert set(await store.bundle_digests()) == set()
+    api, first = pair()
+    await store.create_api(api, first)
+    await store.create_api(*pair("other", uid="u2"))
+    other = spec(bundle_digest="sha256:" + "cd" * 32)
+    second = revisions.make(api.name, other, 2, uid="u1-2", now=11.0, cause=model.RevisionCause.DEPLOY)
+    await store.update_api(api, expected_version=1, revision=second)
+    assert sorted(await store.bundle_digests()) == [first.spec.bundle_digest, other.bundle_digest]
+
+
 async def test_a_revision_s_fate_is_kept(store: ports.StorePort) -> None:
     api, first = pair()
     await store.create_api(api, first)

@@ -1,7 +1,7 @@
 """`ports.StorePort` in memory; it passes the same suite as the databases (tests/contract/test_store.py)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from services.apiserver import model
 from services.apiserver.store import apis, events, requests, revisions
@@ -69,6 +69,9 @@ class MemoryStore:
     async def list_revisions(self, api: str, before: int | None, limit: int) -> Sequence[model.Revision]:
         mine = sorted(self.revisions.get(api, {}).values(), key=lambda revision: -revision.number)
         return [revision for revision in mine if before is None or revision.number < before][:limit]
+
+    async def bundle_digests(self) -> Collection[str]:
+        return {known.spec.bundle_digest for mine in self.revisions.values() for known in mine.values()}
 
     async def set_revision_state(
         self, api: str, revision_id: str, state: model.RevisionState, reason: model.Reason, message: str

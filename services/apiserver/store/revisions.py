@@ -1,6 +1,6 @@
 """Rows of `revisions`: immutable but for what became of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +27,11 @@ async def page(connection: AsyncConnection, api: str, before: int | None, limit:
     return [
         encoding.from_json(session.plain(row), model.Revision) for row in (await connection.execute(query)).mappings()
     ]
+
+
+async def bundle_digests(connection: AsyncConnection) -> Collection[str]:
+    query = sa.select(_T.c.spec["bundle_digest"].as_string()).distinct()
+    return set((await connection.execute(query)).scalars())
 
 
 async def insert(connection: AsyncConnection, revision: model.Revision) -> None:

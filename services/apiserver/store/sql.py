@@ -1,7 +1,7 @@
 """`ports.StorePort` on SQLite or PostgreSQL: each method is one transaction."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -69,6 +69,10 @@ class SqlStore:
     async def list_revisions(self, api: str, before: int | None, limit: int) -> Sequence[model.Revision]:
         async with self._database.read() as connection:
             return await revisions.page(connection, api, before, limit)
+
+    async def bundle_digests(self) -> Collection[str]:
+        async with self._database.read() as connection:
+            return await revisions.bundle_digests(connection)
 
     async def set_revision_state(
         self, api: str, revision_id: str, state: model.RevisionState, reason: model.Reason, message: str

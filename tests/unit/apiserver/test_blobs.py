@@ -103,9 +103,9 @@ async def test_uploads_that_nobody_goes_on_with_are_swept(tmp_path: pathlib.Path
     store = disk(tmp_path)
     await store.append(DIGEST, 0, DATA)
     written = (tmp_path / "uploads" / f"{DIGEST}.part").stat().st_mtime
-    store.sweep(written + blobs.FORGOTTEN_UPLOAD_SECONDS - 1)
+    await store.sweep(written - 1)
     assert await store.committed(DIGEST) == len(DATA)
-    store.sweep(written + blobs.FORGOTTEN_UPLOAD_SECONDS + 1)
+    await store.sweep(written + 1)
     assert await store.committed(DIGEST) == 0
 
 
