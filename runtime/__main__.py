@@ -9,13 +9,13 @@ import sys
 
 import uvloop
 
-from runtime import config, logs
+from runtime import config, guard, logs
 
 
-async def _run(settings: config.Settings, log: logs.LogFile) -> int:
+async def _run(settings: config.Settings, log: logs.LogFile, watch: guard.Guard) -> int:
     from runtime import front
 
-    return await front.Replica(settings, log).run()
+    return await front.Replica(settings, log, watch).run()
 
 
 def main() -> int:
@@ -27,9 +27,10 @@ def main() -> int:
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    watch = guard.Guard()
     log = logs.LogFile(settings.log_file, settings.log_level)
     try:
-        status: int = uvloop.run(_run(settings, log))
+        status: int = uvloop.run(_run(settings, log, watch))
         return status
     except OSError as error:
         log.say("error", f"the replica cannot run: {error}")
@@ -37,6 +38,7 @@ def main() -> int:
         return 1
     finally:
         log.close()
+        watch.close()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from runtime import dispatch, errors, http_door, logs, metrics, state_file, tracing, workers
+from runtime import dispatch, errors, guard, http_door, logs, metrics, state_file, tracing, workers
 from runtime.config import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _QUIET_SECONDS = 0.3
 class Replica:
     """Runs until told to stop; `run` returns the exit status."""
 
-    def __init__(self, settings: Settings, log: logs.LogFile) -> None:
+    def __init__(self, settings: Settings, log: logs.LogFile, watch: guard.Guard) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
         self._log = log
@@ -33,7 +33,7 @@ class Replica:
             metrics=self._metrics,
             spans=self._spans,
         )
-        self._pool = workers.Pool(settings, self._dispatcher, log, self._on_change)
+        self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._on_change)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._pool.ready)
         self._grpc: GrpcDoor | None = None
         self._state = state_file.StateFile(settings.state_file, self._observe)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runtime import logs, spawn
+from runtime import guard, logs, spawn
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
 from runtime.link import Link
@@ -72,6 +72,7 @@ class Slot:
             )
         except OSError as error:
             return LoadFailure("CONSTRUCTOR_FAILED", f"cannot run {pool.settings.python}: {error}", None, time.time())
+        pool.watch.began(worker.process.pid)
         exited = asyncio.ensure_future(spawn.ended(worker.process))
         try:
             failure = await self._load(worker, exited)
@@ -81,6 +82,7 @@ class Slot:
         finally:
             worker.kill()
             await exited
+            pool.watch.ended(worker.process.pid)
             self.state = "DEAD"
             self.dead.set()
             pool.left(self, worker)
@@ -123,11 +125,17 @@ class Pool:
     """All slots of the replica."""
 
     def __init__(
-        self, settings: Settings, dispatcher: Dispatcher, log: logs.LogFile, changed: Callable[[], None]
+        self,
+        settings: Settings,
+        dispatcher: Dispatcher,
+        log: logs.LogFile,
+        watch: guard.Guard,
+        changed: Callable[[], None],
     ) -> None:
         self.settings = settings
         self.dispatcher = dispatcher
         self.log = log
+        self.watch = watch
         self.env = spawn.environment(settings.python, settings.env, os.environ)
         self.failure: LoadFailure | None = None
         self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
