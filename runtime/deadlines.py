@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import time
 from collections.abc import Callable
 
 from runtime.calls import Call
@@ -39,7 +40,7 @@ class Deadlines:
             self._waiting.pop(call, None)
 
     def _sweep(self) -> None:
-        now = self._loop.time()
+        now = time.monotonic()
         # Loop timers have a resolution of a millisecond; what is due within it is due.
         while (call := next(iter(self._waiting), None)) is not None and call.deadline <= now + 0.001:
             del self._waiting[call]

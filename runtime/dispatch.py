@@ -5,6 +5,7 @@ Every call that is admitted ends exactly once, whatever happens: answer, failure
 
 import asyncio
 import collections
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from runtime.link import Link
 from runtime.metrics import Metrics
 
 CLIENT_LEFT = 499
+# Not the loop's time, which stands still for a millisecond and more; what we measure is shorter than that.
+_now = time.monotonic
 # With no worker left, callers wait this long for the restart before they are sent elsewhere.
 _RECOVERY_SECONDS = 10.0
 
@@ -44,6 +47,7 @@ class Dispatcher:
         self.on_idle: Callable[[], None] = lambda: None
         self.offer: Mapping[str, Any] = {}  # what the predictor offers, once a worker has said so
         self.verbs: tuple[str, ...] = ()
+        self.wants_headers = True  # whether anybody will read the callers' headers
 
     @property
     def queued(self) -> int:
@@ -56,7 +60,7 @@ class Dispatcher:
         return began + (min(asked, self.request_timeout) if self.request_timeout else asked)
 
     def submit(self, call: Call) -> None:
-        """Takes a call; its sink hears of the end, perhaps before this returns."""
+        """Takes a call; it hears of its end, perhaps before this returns."""
         if not self._links and self._recovery is None:
             self._refuse(call, errors.NOT_READY)
             return
@@ -76,7 +80,7 @@ class Dispatcher:
 
     def cancel(self, call: Call) -> None:
         """The caller has left."""
-        if call.stage is not Stage.DONE:
+        if call.stage is Stage.QUEUED or call.stage is Stage.RUNNING:
             self._withdraw(call)
             self._end(call, CLIENT_LEFT)
 
@@ -95,6 +99,7 @@ class Dispatcher:
         """A worker is ready."""
         self.offer = offer
         self.verbs = tuple(str(verb) for verb in offer.get("verbs", ()))
+        self.wants_headers = self._spans is not None or bool(offer.get("headers", True))
         self._links.append(link)
         if self._recovery is not None:
             self._recovery.cancel()
@@ -137,15 +142,15 @@ class Dispatcher:
     def answered(self, call: Call, status: int, fields: list[bytes], body: bytes) -> None:
         if fields[2]:
             self.metrics.predicted(fields[2])
-        call.sink.on_response(status, fields, body)
+        call.on_response(status, fields, body)
         self._end(call, status)
 
     def stream_began(self, call: Call, status: int, fields: list[bytes]) -> None:
-        call.opened, call.status = True, status
-        call.sink.on_stream_head(status, fields)
+        call.status = status
+        call.on_stream_head(status, fields)
 
     def stream_ended(self, call: Call, *, broken: bool) -> None:
-        call.sink.on_stream_end(broken=broken)
+        call.on_stream_end(broken=broken)
         self._end(call, 500 if broken else call.status)
 
     # Inside.
@@ -162,9 +167,9 @@ class Dispatcher:
         return link.window if len(self._links) == 1 else link.threads
 
     def _send(self, link: Link, call: Call) -> None:
-        now = self._loop.time()
-        call.stage, call.link, call.dispatched = Stage.RUNNING, link, now
-        call.queued_for = now - call.began if call.queued_for == 0.0 else call.queued_for
+        call.stage, call.link = Stage.RUNNING, link
+        if call.queued_for == 0.0:  # not on its second way, after a worker's death
+            call.queued_for = _now() - call.began
         if call.span is not None and self._spans is not None:
             self._spans.dispatched(call)
         link.send(call)
@@ -175,7 +180,7 @@ class Dispatcher:
 
     def _fail(self, call: Call, failure: errors.Failure) -> None:
         self._withdraw(call)
-        call.sink.on_failure(failure)
+        call.on_failure(failure)
         self._end(call, failure.status)
 
     def _withdraw(self, call: Call) -> None:
@@ -186,13 +191,13 @@ class Dispatcher:
 
     def _refuse(self, call: Call, failure: errors.Failure) -> None:
         call.stage = Stage.DONE
-        call.sink.on_failure(failure)
-        self.metrics.ended(failure.status, self._loop.time() - call.began, 0.0)
+        call.on_failure(failure)
+        self.metrics.ended(failure.status, _now() - call.began, 0.0)
 
     def _end(self, call: Call, status: int) -> None:
         call.stage, call.status = Stage.DONE, status
         self._deadlines.discard(call)
-        self.metrics.ended(status, self._loop.time() - call.began, call.queued_for)
+        self.metrics.ended(status, _now() - call.began, call.queued_for)
         if call.span is not None and self._spans is not None:
             self._spans.end(call)
         self.in_flight -= 1

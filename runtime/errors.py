@@ -28,6 +28,13 @@ NOT_READY = Failure(
     retry_after=1,
     headers=(("x-cortex-retry", "not-ready"),),
 )
+BODIES_FULL = Failure(
+    503,
+    "QUEUE_FULL",
+    "the replica holds as many request bytes as it may; try again later",
+    retry_after=1,
+    close=True,
+)
 WORKER_DIED = Failure(
     503,
     "WORKER_DIED",
@@ -41,6 +48,7 @@ NOT_FOUND = Failure(404, "NOT_FOUND", "no such path; the predictor answers at th
 TOO_LARGE = Failure(413, "PAYLOAD_TOO_LARGE", "the request body is larger than max_request_bytes", close=True)
 HEAD_TOO_LARGE = Failure(431, "INVALID_FIELD", "the request line and headers are larger than 64 KiB", close=True)
 MALFORMED = Failure(400, "PAYLOAD_MALFORMED", "this is not a valid HTTP request", close=True)
+NO_MESSAGE = Failure(400, "PAYLOAD_MALFORMED", "the bytes of the request are no PredictRequest")
 TIMED_OUT = Failure(408, "DEADLINE_EXCEEDED", "the request did not arrive in time", close=True)
 EXPECTATION = Failure(417, "INVALID_FIELD", "the only expectation that can be met is 100-continue", close=True)
 BAD_TIMEOUT = Failure(400, "INVALID_FIELD", "x-request-timeout-ms must be a positive number of milliseconds")

@@ -2,20 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import grpc
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import json_format, message, struct_pb2
 from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
-from cortex.runtime.v1 import prediction_service_pb2_grpc as pb_grpc
 from runtime import config, errors, grpc_errors, tracing
-from runtime.calls import Call
+from runtime.bodies import FREE_BYTES
+from runtime.calls import Call, Stage
 from runtime.dispatch import Dispatcher
 from runtime.http_door import HttpDoor
 from runtime.shim import frames
@@ -24,20 +24,22 @@ _SERVICE = pb.DESCRIPTOR.services_by_name["PredictionService"].full_name
 _CREDIT_STEP = frames.WINDOW_CHUNKS // 4
 
 
-class Answer:
-    """A sink (see calls.Sink) that an RPC handler waits on. Parts: (content type or None, bytes)."""
+class Rpc(Call):
+    """A call whose answer an RPC handler waits for."""
 
-    def __init__(self) -> None:
+    __slots__ = ("content_type", "failure", "held", "opening", "parts", "reason", "wants_json")
+
+    def __init__(self, began: float, request: pb.PredictRequest) -> None:
+        super().__init__(began)
+        self.wants_json = request.WhichOneof("payload") == "json"
+        self.held = 0  # bytes of the body on the account of all bodies
         self.parts: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.began: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.content_type = ""
-        self.status = 200
         self.reason = ""
         self.failure: errors.Failure | None = None
-        self.whole = False
 
     def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
-        self.whole = True
         self.reason = fields[1].decode()
         self.on_stream_head(status, fields)
         self.parts.put_nowait(body)
@@ -61,75 +63,100 @@ class Answer:
         self.parts.put_nowait(None)
 
     def _start(self) -> None:
-        if not self.began.done():
-            self.began.set_result(None)
+        if not self.opening.done():
+            self.opening.set_result(None)
 
 
-class Predictions(pb_grpc.PredictionServiceServicer):
-    """Turns RPCs into calls. The context's cancellation, by the caller or its deadline, cancels the call."""
+class Predictions:
+    """Turns RPCs into calls. The context's cancellation, by the caller or its deadline, cancels the call.
+
+    Requests come as bytes and are parsed here, because gRPC would answer those that do not parse with UNKNOWN.
+    """
 
     def __init__(self, dispatcher: Dispatcher, door: HttpDoor) -> None:
         self._dispatcher = dispatcher
         self._door = door
-        self._loop = asyncio.get_running_loop()
 
-    async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:
-        call, answer = await self._submit(request, context)
+    def handlers(self) -> grpc.GenericRpcHandler:
+        to_bytes = pb.PredictResponse.SerializeToString
+        methods: dict[str, Any] = {
+            "Predict": grpc.unary_unary_rpc_method_handler(self.predict, response_serializer=to_bytes),
+            "PredictStream": grpc.unary_stream_rpc_method_handler(self.predict_stream, response_serializer=to_bytes),
+        }
+        return grpc.method_handlers_generic_handler(_SERVICE, methods)
+
+    async def predict(self, data: bytes, context: Any) -> pb.PredictResponse:
+        call = await self._submit(data, context)
         try:
-            chunks = [part async for part in self._parts(call, answer)]
-            await self._check(call, answer, context, chunks)
-            await self._begin(call, context)
-            return _response(b"".join(chunks), answer.content_type, request.WhichOneof("payload") == "json")
+            chunks = [part async for part in self._parts(call)]
+            await self._check(call, context, chunks)
+            await self._open(call, context)
+            return _response(b"".join(chunks), call.content_type, call.wants_json)
         finally:
-            self._dispatcher.cancel(call)
+            self._end(call)
 
-    async def PredictStream(self, request: pb.PredictRequest, context: Any) -> AsyncIterator[pb.PredictResponse]:
-        call, answer = await self._submit(request, context)
-        wants_json = request.WhichOneof("payload") == "json"
+    async def predict_stream(self, data: bytes, context: Any) -> AsyncIterator[pb.PredictResponse]:
+        call = await self._submit(data, context)
         try:
-            await answer.began
-            if answer.failure is not None or answer.status >= 400:
-                await self._check(call, answer, context, [part async for part in self._parts(call, answer)])
-            await self._begin(call, context)
-            async for part in self._parts(call, answer):
-                yield _response(part, answer.content_type, wants_json)
-            await self._check(call, answer, context, [])
+            await call.opening
+            if call.failure is not None or call.status >= 400:
+                await self._check(call, context, [part async for part in self._parts(call)])
+            await self._open(call, context)
+            async for part in self._parts(call):
+                yield _response(part, call.content_type, call.wants_json)
+            await self._check(call, context, [])
         finally:
-            self._dispatcher.cancel(call)
+            self._end(call)
 
-    async def _submit(self, request: pb.PredictRequest, context: Any) -> tuple[Call, Answer]:
-        began = self._loop.time()
-        self._door.last_request = began
-        metadata = [(k, v) for k, v in context.invocation_metadata() or () if isinstance(v, str)]
-        headers = dict(metadata) | {name.lower(): value for name, value in request.headers.items()}
-        request_id = headers.get("x-request-id", "")[:200] or self._door.new_request_id()
-        body, content_type = _payload(request)
-        fields = [text.encode("utf-8") for text in ("POST", "/", _query(request), content_type, request_id)]
-        fields.append(tracing.valid(headers.get("traceparent", "").encode()))
-        for name, value in headers.items():
-            fields += (name.encode(), value.encode("latin-1", "replace"))
-        fields = [field.replace(b"\0", b"") for field in fields]
-        answer = Answer()
-        call = Call(
-            fields=fields, body=body, request_id=request_id, began=began,
-            deadline=self._dispatcher.deadline(began, context.time_remaining()), sink=answer,
-        )  # fmt: skip
-        if self._dispatcher.verbs and "POST" not in self._dispatcher.verbs:
-            answer.on_failure(errors.method_not_allowed(", ".join(self._dispatcher.verbs)))
-            call.stage = type(call.stage).DONE
-        else:
-            self._dispatcher.submit(call)
-        return call, answer
+    async def _submit(self, data: bytes, context: Any) -> Rpc:
+        self._door.last_request = began = self._door.now()
+        headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
+        request = _parse(data)
+        if request is not None:
+            headers |= {name.lower(): value for name, value in request.headers.items()}
+        request_id = headers.get("x-request-id", "")[:200].encode() or self._door.new_request_id()
+        if request is None:
+            self._door.refused(errors.NO_MESSAGE.status, began)
+            await _abort(context, errors.NO_MESSAGE, request_id.decode())
+        call = Rpc(began, request)
+        call.body, content_type = _payload(request)
+        call.fields = _fields(request, content_type, request_id, headers)
+        call.deadline = self._dispatcher.deadline(began, context.time_remaining())
+        self._begin(call, len(data))
+        return call
+
+    def _begin(self, call: Rpc, size: int) -> None:
+        """Submits the call, or fails it where the HTTP door would not even have read it."""
+        verbs, bodies = self._dispatcher.verbs, self._door.bodies
+        failure = None
+        if verbs and "POST" not in verbs:
+            failure = errors.method_not_allowed(", ".join(verbs))
+        elif size > FREE_BYTES and bodies.full:
+            failure = errors.BODIES_FULL
+        if failure is not None:
+            self._door.refused(failure.status, call.began)
+            call.on_failure(failure)
+            call.stage = Stage.DONE
+            return
+        if size > FREE_BYTES:
+            call.held = size
+            bodies.keep(None, size)
+        self._dispatcher.submit(call)
+
+    def _end(self, call: Rpc) -> None:
+        self._dispatcher.cancel(call)
+        if call.held:
+            self._door.bodies.give_back(call.held)
 
     @staticmethod
-    async def _begin(call: Call, context: Any) -> None:
+    async def _open(call: Rpc, context: Any) -> None:
         """Not a moment before there is an answer: until then the gateway can give the call to another replica."""
         await context.send_initial_metadata((("x-request-id", call.request_id),))
 
     @staticmethod
-    async def _parts(call: Call, answer: Answer) -> AsyncIterator[bytes]:
+    async def _parts(call: Rpc) -> AsyncIterator[bytes]:
         owed = 0
-        while (part := await answer.parts.get()) is not None:
+        while (part := await call.parts.get()) is not None:
             yield part
             owed += 1
             if owed >= _CREDIT_STEP:
@@ -137,17 +164,14 @@ class Predictions(pb_grpc.PredictionServiceServicer):
                 owed = 0
 
     @staticmethod
-    async def _check(call: Call, answer: Answer, context: Any, chunks: list[bytes]) -> None:
+    async def _check(call: Rpc, context: Any, chunks: list[bytes]) -> None:
         """Ends the RPC with the status that the HTTP door would have sent."""
-        failure = answer.failure
-        if failure is None and answer.status >= 400:
-            text = grpc_errors.text(b"".join(chunks), answer.content_type)
-            failure = errors.Failure(answer.status, answer.reason or "UNSPECIFIED", text)
+        failure = call.failure
+        if failure is None and call.status >= 400:
+            text = grpc_errors.text(b"".join(chunks), call.content_type)
+            failure = errors.Failure(call.status, call.reason or "UNSPECIFIED", text)
         if failure is not None:
-            status: status_pb2.Status = grpc_errors.to_status(failure, call.request_id)
-            ended = rpc_status.to_status(status)
-            trailers = (*ended.trailing_metadata, ("x-request-id", call.request_id), *failure.headers)
-            await context.abort(ended.code, ended.details, trailers)
+            await _abort(context, failure, call.request_id)
 
 
 class GrpcDoor:
@@ -166,7 +190,7 @@ class GrpcDoor:
         self._server = grpc.aio.server(options=options)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        pb_grpc.add_PredictionServiceServicer_to_server(Predictions(dispatcher, door), self._server)
+        self._server.add_generic_rpc_handlers((Predictions(dispatcher, door).handlers(),))
         names = [_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, self._server)
         self.port = 0
@@ -183,6 +207,32 @@ class GrpcDoor:
 
     async def stop(self, grace: float) -> None:
         await self._server.stop(grace)
+
+
+def _parse(data: bytes) -> pb.PredictRequest | None:
+    try:
+        return pb.PredictRequest.FromString(data)
+    except message.DecodeError:
+        return None
+
+
+async def _abort(context: Any, failure: errors.Failure, request_id: str) -> NoReturn:
+    status: status_pb2.Status = grpc_errors.to_status(failure, request_id)
+    ended = rpc_status.to_status(status)
+    trailers = (*ended.trailing_metadata, ("x-request-id", request_id), *failure.headers)
+    await context.abort(ended.code, ended.details, trailers)
+    raise AssertionError("abort always raises")
+
+
+def _fields(
+    request: pb.PredictRequest, content_type: str, request_id: bytes, headers: Mapping[str, str]
+) -> list[bytes]:
+    """Those of a request frame (shim/frames.py)."""
+    traceparent = tracing.valid(headers.get("traceparent", "").encode())
+    fields = [b"POST", b"/", _query(request).encode(), content_type.encode(), request_id, traceparent]
+    for name, value in headers.items():
+        fields += (name.encode(), value.encode("latin-1", "replace"))
+    return [field.replace(b"\0", b"") for field in fields]
 
 
 def _payload(request: pb.PredictRequest) -> tuple[bytes, str]:

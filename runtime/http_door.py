@@ -6,11 +6,13 @@ import itertools
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
-from runtime import config, errors
-from runtime.calls import Call
+from runtime import bodies, config, errors
+from runtime import http_messages as messages
+from runtime.calls import Stage
 from runtime.dispatch import Dispatcher
 from runtime.http_exchange import Exchange
 from runtime.http_protocol import Connection
@@ -19,6 +21,7 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
 IDLE_SECONDS = 75.0
 STALLED_SECONDS = 60.0
+ROOM_SECONDS = 10.0  # for room in memory
 LINGER_SECONDS = 2.0
 _SWEEP_SECONDS = 0.5
 _BACKLOG = 4096
@@ -31,6 +34,7 @@ class HttpDoor:
     def __init__(self, settings: config.Settings, dispatcher: Dispatcher, ready: Callable[[], bool]) -> None:
         self.draining = False
         self.max_body = settings.max_request_bytes
+        self.bodies = bodies.Bodies(settings.max_request_bytes)
         self.connections: set[Connection] = set()
         self.date = b""
         self.last_request = 0.0
@@ -38,8 +42,8 @@ class HttpDoor:
         self._dispatcher = dispatcher
         self._ready = ready
         self._loop = asyncio.get_running_loop()
-        self.now = self._loop.time
-        self._prefix = os.urandom(8).hex()
+        self.now = time.monotonic
+        self._prefix = os.urandom(8).hex().encode()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -73,15 +77,20 @@ class HttpDoor:
     def busy(self) -> bool:
         return any(connection.busy or connection.unsent() for connection in self.connections)
 
-    def new_request_id(self) -> str:
-        return f"{self._prefix}{next(self._numbers):016x}"
+    @property
+    def wants_headers(self) -> bool:
+        return self._dispatcher.wants_headers
+
+    def new_request_id(self) -> bytes:
+        return b"%b%016x" % (self._prefix, next(self._numbers))
 
     def handle(self, exchange: Exchange) -> None:
         """Routes one request."""
         path = exchange.path
         self.last_request = exchange.began
-        if exchange.fields[0] == b"HEAD":
-            exchange.head_only = True
+        if exchange.preflight is not None:
+            exchange.reply(204, messages.preflight(exchange.preflight), b"")
+            return
         if path != b"/":
             self._elsewhere(exchange, path)
             return
@@ -98,25 +107,16 @@ class HttpDoor:
             exchange.on_failure(errors.method_not_allowed(self._allowed().decode()))
 
     def cancel(self, exchange: Exchange) -> None:
-        if exchange.call is not None:
-            self._dispatcher.cancel(exchange.call)
+        if exchange.stage is not Stage.NEW:
+            self._dispatcher.cancel(exchange)
 
     def refused(self, status: int, began: float) -> None:
         """A request ended at the door."""
         self._dispatcher.metrics.ended(status, self.now() - began, 0.0)
 
     def _submit(self, exchange: Exchange) -> None:
-        dispatcher = self._dispatcher
-        exchange.call = call = Call(
-            fields=exchange.fields,
-            body=exchange.body,
-            request_id=exchange.request_id,
-            began=exchange.began,
-            deadline=dispatcher.deadline(exchange.began, exchange.timeout),
-            sink=exchange,
-        )
-        exchange.body = b""
-        dispatcher.submit(call)
+        exchange.deadline = self._dispatcher.deadline(exchange.began, exchange.timeout)
+        self._dispatcher.submit(exchange)
 
     def _elsewhere(self, exchange: Exchange, path: bytes) -> None:
         is_read = exchange.method in (b"GET", b"HEAD")
@@ -160,13 +160,16 @@ class HttpDoor:
                 connection.abort()
         elif connection.stalled_since:
             self._check_stalled(connection, now)
+        elif connection.waits_since:
+            if now - connection.waits_since > ROOM_SECONDS:
+                connection.refuse(errors.BODIES_FULL)
         elif connection.head_since:
             if now - connection.head_since > HEAD_SECONDS:
-                connection.refuse_timeout()
+                connection.refuse(errors.TIMED_OUT)
         elif connection.body_since:
             limit = self._dispatcher.request_timeout
             if now - connection.body_since > BODY_SECONDS or (limit and now - connection.began > limit):
-                connection.refuse_timeout()
+                connection.refuse(errors.TIMED_OUT)
         # Not sooner while draining: a request may be on its way, and the response to it asks the caller to close.
         elif not connection.busy and now - connection.idle_since > IDLE_SECONDS:
             connection.close()

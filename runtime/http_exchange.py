@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from runtime import errors
 from runtime import http_messages as messages
-from runtime.calls import Call
+from runtime.calls import Call, Stage
 from runtime.shim import frames
 
 if TYPE_CHECKING:
@@ -15,26 +15,26 @@ _JOIN_BYTES = 65536
 _CREDIT_STEP = frames.WINDOW_CHUNKS // 4
 
 
-class Exchange:
-    """A sink (see calls.Sink) that writes to its connection. Every method may be called after the caller has left."""
+class Exchange(Call):
+    """A call whose answer is written to its connection."""
 
     __slots__ = (
-        "_connection", "_owed", "_sent_head", "began", "body", "call", "failure", "fields", "head_only", "keep_alive",
-        "old", "request_id", "timeout",
+        "_connection", "_owed", "_sent_head", "cross_origin", "failure", "head_only", "held", "keep_alive", "old",
+        "plain", "preflight", "timeout",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:
+        super().__init__(began)
         self._connection = connection
-        self.began = began
-        self.fields: list[bytes] = []
-        self.body = b""
-        self.request_id = ""
         self.keep_alive = True
         self.old = False  # HTTP/1.0
         self.head_only = False  # a HEAD request
+        self.cross_origin = False  # a browser asks on behalf of a page from elsewhere
+        self.plain = False  # none of the above: the answer needs no more than the least of headers
+        self.preflight: bytes | None = None  # the headers a browser asks leave for, when it asks for leave
         self.timeout: float | None = None
         self.failure: errors.Failure | None = None  # decided before the request was whole
-        self.call: Call | None = None
+        self.held = 0  # bytes of the body on the account of all bodies
         self._sent_head = False
         self._owed = 0
 
@@ -48,8 +48,8 @@ class Exchange:
 
     def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
         connection = self._connection
-        plain = len(fields) == 3 and status == 200 and self.keep_alive and len(body) <= _JOIN_BYTES
-        if plain and not (self.old or self.head_only or connection.door.draining):
+        least = self.plain and len(fields) == 3 and status == 200 and len(body) <= _JOIN_BYTES
+        if least and not connection.door.draining:
             # What nearly every answer is; the same bytes as below, put together once.
             connection.write(
                 b"%b%d\r\nx-request-id: %b\r\ndate: %b\r\n\r\n%b"
@@ -65,7 +65,7 @@ class Exchange:
         if self._sent_head:
             self._connection.finished(self, keep=False)
             return
-        if self.call is None:
+        if self.stage is Stage.NEW:
             self._connection.door.refused(failure.status, self.began)
         lines = [(b"content-type", b"application/json")]
         if failure.retry_after:
@@ -113,9 +113,9 @@ class Exchange:
 
     def repay(self) -> None:
         """Grants the worker as many chunks as the caller has taken; waits while the caller is slow."""
-        if self._owed and self.call is not None and not self._connection.stalled:
+        if self._owed and not self._connection.stalled:
             owed, self._owed = self._owed, 0
-            self.call.grant(owed)
+            self.grant(owed)
 
     def on_stream_end(self, *, broken: bool) -> None:
         keep = self.keep_alive and not broken and not self._connection.door.draining
@@ -125,7 +125,8 @@ class Exchange:
 
     def _head(self, status: int, lines: list[tuple[bytes, bytes]], keep: bool) -> bytes:
         connection = b"" if keep and not self.old else b"connection: %b\r\n" % (b"keep-alive" if keep else b"close")
-        date = self._connection.door.date
+        if self.cross_origin and not any(name.lower() == b"access-control-allow-origin" for name, _ in lines):
+            connection += messages.CROSS_ORIGIN
         return b"%b%bx-request-id: %b\r\ndate: %b\r\n\r\n" % (
-            messages.head(status, lines), connection, self.request_id.encode("latin-1"), date
+            messages.head(status, lines), connection, self.fields[4], self._connection.door.date
         )  # fmt: skip

@@ -39,5 +39,16 @@ LAST_CHUNK = b"0\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+# Any page may call an API and read the answer; who may do so at all is the gateway's to say.
+CROSS_ORIGIN = b"access-control-allow-origin: *\r\naccess-control-expose-headers: x-request-id\r\n"
+_VERBS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+
+def preflight(asked_headers: bytes) -> list[tuple[bytes, bytes]]:
+    """What a browser may send next: anything. `asked_headers` are told back, as `*` would not cover authorization."""
+    lines = [(b"access-control-allow-methods", _VERBS), (b"access-control-max-age", b"600")]
+    return [*lines, (b"access-control-allow-headers", asked_headers)] if asked_headers else lines
+
+
 def has_body(status: int) -> bool:
     return status >= 200 and status not in (204, 304)

@@ -12,13 +12,17 @@ import httptools
 
 from runtime import errors, tracing
 from runtime import http_messages as messages
+from runtime.bodies import FREE_BYTES, Bodies
 from runtime.http_exchange import Exchange
 
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_PIPELINED = 16
 _KNOWN = frozenset(
-    [b"content-type", b"content-length", b"expect", b"x-request-id", b"traceparent", b"x-request-timeout-ms"]
-)
+    [
+        b"accept", b"access-control-request-headers", b"access-control-request-method", b"content-length",
+        b"content-type", b"expect", b"origin", b"traceparent", b"x-request-id", b"x-request-timeout-ms",
+    ]
+)  # fmt: skip
 _REQUEST_ID_BYTES = 200
 
 
@@ -28,12 +32,15 @@ class Door(Protocol):
     draining: bool
     date: bytes
     max_body: int
+    bodies: Bodies
     connections: "set[Connection]"
 
     def handle(self, exchange: Exchange) -> None: ...
     def cancel(self, exchange: Exchange) -> None: ...
     def refused(self, status: int, began: float) -> None: ...
-    def new_request_id(self) -> str: ...
+    def new_request_id(self) -> bytes: ...
+    @property
+    def wants_headers(self) -> bool: ...
     @property
     def now(self) -> Callable[[], float]: ...
 
@@ -50,14 +57,17 @@ class Connection(asyncio.Protocol):
         self.body_since = 0.0  # last byte of a body that is not whole; 0 when there is none
         self.idle_since = door.now()
         self.closing_since = 0.0
+        self.waits_since = 0.0  # for room for the rest of a body
         self.stalled_since = 0.0
         self.stalled_size = 0
         self._transport: Any = None
         self._parser = httptools.HttpRequestParser(self)
         self._pumping = False
         self._refused = False
-        self._paused = False
+        self._crowded = False  # too many requests wait behind the active one
+        self._reading = True
         self._head_bytes = 0
+        self._taken = 0  # bytes of the body on the account of all bodies
         self._begin(0.0)
 
     @property
@@ -74,9 +84,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.door.connections.discard(self)
         self._refused = True
-        self.waiting.clear()
+        self._drop_body()
+        self._drop_waiting()
         if self.active is not None:
             exchange, self.active = self.active, None
+            self._give_back(exchange)
             self.door.cancel(exchange)
 
     def data_received(self, data: bytes) -> None:
@@ -93,9 +105,9 @@ class Connection(asyncio.Protocol):
             if rest:
                 self.data_received(rest)
         except httptools.HttpParserError:
-            self._refuse(errors.MALFORMED)
+            self.refuse(errors.MALFORMED)
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(errors.HEAD_TOO_LARGE)
+            self.refuse(errors.HEAD_TOO_LARGE)
 
     def pause_writing(self) -> None:
         self.stalled = True
@@ -119,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._fields: list[bytes] = []
         self._known: dict[bytes, bytes] = {}
+        self._head_size = 0
         self._chunks: list[bytes] = []
         self._size = 0
         self.began = now
@@ -130,6 +143,7 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name in _KNOWN:
             self._known[name] = value
+        self._head_size += len(name) + len(value) + 4
         self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
@@ -138,13 +152,13 @@ class Connection(asyncio.Protocol):
         self.head_since, self._head_bytes = 0.0, 0
         self.body_since = self.began
         known = self._known
-        if len(self._url) + sum(map(len, self._fields)) + 2 * len(self._fields) > MAX_HEAD_BYTES:
-            self._refuse(errors.HEAD_TOO_LARGE)
+        if len(self._url) + self._head_size > MAX_HEAD_BYTES:
+            self.refuse(errors.HEAD_TOO_LARGE)
         elif (length := known.get(b"content-length")) and int(length) > self.door.max_body:
-            self._refuse(errors.TOO_LARGE)
+            self.refuse(errors.TOO_LARGE)
         elif (expect := known.get(b"expect")) is not None:
             if expect.lower() != b"100-continue":
-                self._refuse(errors.EXPECTATION)
+                self.refuse(errors.EXPECTATION)
             elif self.active is None:
                 self.write(messages.CONTINUE)
 
@@ -154,19 +168,49 @@ class Connection(asyncio.Protocol):
         self._size += len(data)
         self.body_since = self.door.now()
         if self._size > self.door.max_body:
-            self._refuse(errors.TOO_LARGE)
+            self.refuse(errors.TOO_LARGE)
         else:
             self._chunks.append(data)
+            if self._size > FREE_BYTES:
+                self._take()
+
+    def _take(self) -> None:
+        """Puts what is here of the body on the account of all bodies, and reads no further when that is full."""
+        more, self._taken = self._size - self._taken, self._size
+        if not self.door.bodies.take(self, more):
+            self.waits_since = self.waits_since or self.door.now()
+            self._read_or_not()
+
+    def on_room(self) -> None:
+        self.waits_since = 0.0
+        # The caller could not send meanwhile, so its time limit begins anew.
+        self.body_since = self.door.now()
+        self._read_or_not()
+
+    def _drop_body(self) -> None:
+        if self._taken:
+            self.door.bodies.drop(self, self._taken)
+            self._taken = 0
+            self.on_room()
 
     def on_message_complete(self) -> None:
         if self._refused:
             return
-        self.body_since = 0.0
         exchange = self._exchange()
         exchange.keep_alive = self._parser.should_keep_alive()
+        exchange.plain = exchange.keep_alive and not (exchange.old or exchange.head_only or exchange.cross_origin)
         exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
-        self._enqueue(exchange)
+        if self._taken:
+            exchange.held, self._taken = self._taken, 0
+            self.door.bodies.keep(self, exchange.held)
+            self.on_room()
+        self.body_since = 0.0
+        if self.active is None and not self.waiting:
+            self.active = exchange
+            self._serve(exchange)
+        else:
+            self._enqueue(exchange)
 
     def _exchange(self) -> Exchange:
         """From what was parsed. The fields are those of a request frame (shim/frames.py)."""
@@ -176,15 +220,21 @@ class Connection(asyncio.Protocol):
         exchange.old = bool(self._url) and self._parser.get_http_version() == "1.0"
         path, _, query = _target(self._url).partition(b"?")
         told = known.get(b"x-request-id", b"")
-        if 0 < len(told) <= _REQUEST_ID_BYTES and told.isascii():
-            exchange.request_id = told.decode("ascii")
-        else:
-            exchange.request_id = self.door.new_request_id()
+        request_id = told if 0 < len(told) <= _REQUEST_ID_BYTES and told.isascii() else self.door.new_request_id()
         traceparent = known.get(b"traceparent", b"")
         exchange.fields = [
-            method, path, query.partition(b"#")[0], known.get(b"content-type", b""), exchange.request_id.encode(),
-            tracing.valid(traceparent) if traceparent else b"", *self._fields,
+            method, path, query.partition(b"#")[0], known.get(b"content-type", b""), request_id,
+            tracing.valid(traceparent) if traceparent else b"",
         ]  # fmt: skip
+        if self.door.wants_headers:
+            exchange.fields += self._fields
+        elif b"accept" in known:
+            exchange.fields += (b"accept", known[b"accept"])
+        exchange.head_only = method == b"HEAD"
+        if b"origin" in known:
+            exchange.cross_origin = True
+            if method == b"OPTIONS" and b"access-control-request-method" in known:
+                exchange.preflight = known.get(b"access-control-request-headers", b"")
         if (asked := known.get(b"x-request-timeout-ms")) is not None:
             exchange.timeout = _seconds(asked)
             if exchange.timeout is None:
@@ -193,15 +243,13 @@ class Connection(asyncio.Protocol):
 
     # In order, one at a time.
 
-    def refuse_timeout(self) -> None:
-        """The rest of a request did not come in time."""
-        self._refuse(errors.TIMED_OUT)
-
-    def _refuse(self, failure: errors.Failure) -> None:
+    def refuse(self, failure: errors.Failure) -> None:
         """Answers a request that is not whole; nothing after it on this connection is read."""
         if self._refused:
             return
         self._refused = True
+        self._chunks = []
+        self._drop_body()
         self.head_since = self.body_since = 0.0
         exchange = self._exchange()
         exchange.failure = failure
@@ -210,30 +258,52 @@ class Connection(asyncio.Protocol):
     def _enqueue(self, exchange: Exchange) -> None:
         self.waiting.append(exchange)
         self._pump()
-        if len(self.waiting) > _MAX_PIPELINED and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        if len(self.waiting) > _MAX_PIPELINED:
+            self._crowded = True
+            self._read_or_not()
 
     def _pump(self) -> None:
         if self._pumping:
             return
         self._pumping = True
         while self.active is None and self.waiting:
-            exchange = self.active = self.waiting.popleft()
-            if exchange.failure is not None:
-                exchange.on_failure(exchange.failure)
-            else:
-                self.door.handle(exchange)
+            self.active = self.waiting.popleft()
+            self._serve(self.active)
         self._pumping = False
-        if self._paused and not self.waiting and not self._transport.is_closing():
-            self._paused = False
-            self._transport.resume_reading()
+        if self._crowded and not self.waiting:
+            self._crowded = False
+            self._read_or_not()
+
+    def _serve(self, exchange: Exchange) -> None:
+        if exchange.failure is not None:
+            exchange.on_failure(exchange.failure)
+        else:
+            self.door.handle(exchange)
+
+    def _read_or_not(self) -> None:
+        wanted = not (self._crowded or self.waits_since)
+        if wanted != self._reading and not self._transport.is_closing():
+            self._reading = wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _give_back(self, exchange: Exchange) -> None:
+        if exchange.held:
+            self.door.bodies.give_back(exchange.held)
+            exchange.held = 0
+
+    def _drop_waiting(self) -> None:
+        while self.waiting:
+            self._give_back(self.waiting.popleft())
 
     def finished(self, exchange: Exchange, *, keep: bool, linger: bool = False) -> None:
         """The response of `exchange` is written."""
         if self.active is not exchange:
             return
         self.active = None
+        self._give_back(exchange)
         self.idle_since = self.door.now()
         if keep:
             if self.waiting:
@@ -242,12 +312,12 @@ class Connection(asyncio.Protocol):
             self._linger()
         else:
             self._refused = True
-            self.waiting.clear()
+            self._drop_waiting()
             self._transport.close()
 
     def _linger(self) -> None:
         """Closing with unread input would reset the connection and lose the answer (RFC 9112, 9.6)."""
-        self.waiting.clear()
+        self._drop_waiting()
         self.closing_since = self.door.now()
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()

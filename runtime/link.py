@@ -44,6 +44,8 @@ class Link(asyncio.Protocol):
         self._data: Any = None
         self._control: Any = None
         self._number = 0
+        self._unsent: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
         self._micros = 1e6  # smoothed length of a call
 
     def connection_made(self, transport: Any) -> None:
@@ -56,15 +58,28 @@ class Link(asyncio.Protocol):
         self._control.write(frames.pack(frames.SETUP, 0, b"", json.dumps(setup).encode()))
 
     def send(self, call: Call) -> None:
+        idle = not self.calls
         self._number += 1
         call.number = self._number
         self.calls[self._number] = call
         head, body = frames.request_head(call.fields), call.body
-        if len(body) <= _JOIN_BYTES:
-            self._data.write(frames.pack(frames.REQUEST, self._number, head, body))
-        else:
+        if len(body) > _JOIN_BYTES:
+            self._flush()
             self._data.write(frames.pack_start(frames.REQUEST, self._number, head, len(body)))
             self._data.write(body)
+        elif idle:
+            self._data.write(frames.pack(frames.REQUEST, self._number, head, body))
+        else:
+            # The worker is busy, so this can leave together with what else comes in this turn of the loop.
+            if not self._unsent:
+                self._loop.call_soon(self._flush)
+            self._unsent.append(frames.pack(frames.REQUEST, self._number, head, body))
+
+    def _flush(self) -> None:
+        if self._unsent:
+            unsent, self._unsent = self._unsent, []
+            if not self._data.is_closing():
+                self._data.write(b"".join(unsent))
 
     def abandon(self, number: int) -> None:
         """Nobody waits any more. The permit comes back when the worker says so."""
@@ -79,6 +94,7 @@ class Link(asyncio.Protocol):
     def finish(self) -> None:
         """Asks the worker to end once it has answered what it has."""
         if self._data is not None and not self._data.is_closing():
+            self._flush()
             self._data.write_eof()
 
     def close(self) -> None:
@@ -87,13 +103,17 @@ class Link(asyncio.Protocol):
                 transport.close()
 
     def data_received(self, data: bytes) -> None:
+        answers: list[tuple[Call, int, list[bytes], bytes]] = []
+        freed = False
         for kind, number, head, body in self._decoder.feed(data):
-            if kind == frames.RESPONSE:
-                self._on_response(number, head, body)
-            elif kind == frames.RELEASE:
-                if number in self.calls:
-                    del self.calls[number]
-                    self._listener.released(self)
+            if kind == frames.RESPONSE and number in self.calls:
+                call, status, flags, fields = self._take_response(number, head)
+                freed = freed or not flags & frames.HELD
+                if call is not None:
+                    answers.append((call, status, fields, body))
+            elif kind == frames.RELEASE and number in self.calls:
+                del self.calls[number]
+                freed = True
             elif kind == frames.LOADED:
                 self._keeper.on_loaded(json.loads(body))
             elif kind == frames.LOAD_FAILED:
@@ -101,28 +121,30 @@ class Link(asyncio.Protocol):
                 self._keeper.on_load_failed(str(told.get("reason")), str(told.get("message")))
             else:
                 self._on_stream(kind, number, head, body)
+        if freed:
+            # First of all, so that the worker has something to do while we answer.
+            self._listener.released(self)
+            self._flush()
+        for call, status, fields, body in answers:
+            self._listener.answered(call, status, fields, body)
 
-    def _on_response(self, number: int, head: bytes, body: bytes) -> None:
-        if number not in self.calls:
-            return
+    def _take_response(self, number: int, head: bytes) -> tuple[Call | None, int, int, list[bytes]]:
+        """Its call (None when nobody waits any more), status, flags and fields. The permit is free unless HELD."""
         status, flags, micros, fields = frames.parse_response_head(head)
-        call = self.calls[number]
         self._observe(micros)
+        call = self.calls[number]
         if flags & frames.HELD:
             self.calls[number] = None
         else:
             del self.calls[number]
-        if call is not None:
-            self._listener.answered(call, status, fields, body)
-        if not flags & frames.HELD:
-            self._listener.released(self)
+        return call, status, flags, fields
 
     def _on_stream(self, kind: int, number: int, head: bytes, body: bytes) -> None:
         call = self.calls.get(number)
         if call is None:
             return
         if kind == frames.STREAM_CHUNK:
-            call.sink.on_stream_chunk(body)
+            call.on_stream_chunk(body)
         elif kind == frames.STREAM_HEAD:
             status, _, _, fields = frames.parse_response_head(head)
             self._listener.stream_began(call, status, fields)

@@ -43,7 +43,7 @@ class Predictions:
     def take(self) -> pb.PredictionSummary:
         summary = pb.PredictionSummary(
             class_counts=self.classes,
-            values=self.values.to_proto() if self.values.count else None,
+            values=self.values.to_proto() if self.values else None,
             other_classes=self.other_classes,
             unreadable=self.unreadable,
         )

@@ -7,19 +7,24 @@ from cortex.monitor.v1 import monitor_service_pb2 as pb
 ACCURACY = 0.01
 _LOG_GAMMA = math.log((1 + ACCURACY) / (1 - ACCURACY))
 _SMALLEST = 1e-9
-_ceil, _isfinite, _log = math.ceil, math.isfinite, math.log  # called twice per request
+_FOLDED = 256
+_isfinite = math.isfinite
 
 
 class Sketch:
-    """Counts values in bins so narrow that every quantile is within 1 % of the truth."""
+    """Counts values in bins so narrow that every quantile is within 1 % of the truth.
 
-    __slots__ = ("bins", "count", "max", "min", "negative_bins", "sum", "zero_count")
+    `add` is called twice per request, so it only remembers; values are put into their bins some hundreds at a time,
+    which takes a fraction of the time and never long.
+    """
+
+    __slots__ = ("_fresh", "bins", "max", "min", "negative_bins", "sum", "zero_count")
 
     def __init__(self) -> None:
+        self._fresh: list[float] = []
         self.bins: dict[int, int] = {}
         self.negative_bins: dict[int, int] = {}
         self.zero_count = 0
-        self.count = 0
         self.sum = 0.0
         self.min = math.inf
         self.max = -math.inf
@@ -28,31 +33,41 @@ class Sketch:
         """Whether `value` was counted: infinities and NaN have no bin."""
         if not _isfinite(value):
             return False
-        if value >= _SMALLEST:
-            index = _ceil(_log(value) / _LOG_GAMMA)
-            self.bins[index] = self.bins.get(index, 0) + 1
-        elif value > -_SMALLEST:
-            self.zero_count += 1
-        else:
-            index = _ceil(_log(-value) / _LOG_GAMMA)
-            self.negative_bins[index] = self.negative_bins.get(index, 0) + 1
-        self.count += 1
-        self.sum += value
-        if value < self.min:
-            self.min = value
-        if value > self.max:
-            self.max = value
+        self._fresh.append(value)
+        if len(self._fresh) >= _FOLDED:
+            self._fold()
         return True
 
+    def __bool__(self) -> bool:
+        return bool(self._fresh) or self.min <= self.max
+
+    def _fold(self) -> None:
+        values, self._fresh = self._fresh, []
+        self.sum += sum(values)
+        self.min = min(self.min, *values)
+        self.max = max(self.max, *values)
+        bins, ceil, log = self.bins, math.ceil, math.log
+        for value in values:
+            if value >= _SMALLEST:
+                index = ceil(log(value) / _LOG_GAMMA)
+                bins[index] = bins.get(index, 0) + 1
+            elif value > -_SMALLEST:
+                self.zero_count += 1
+            else:
+                index = ceil(log(-value) / _LOG_GAMMA)
+                self.negative_bins[index] = self.negative_bins.get(index, 0) + 1
+
     def to_proto(self) -> pb.Sketch:
-        empty = self.count == 0
+        if self._fresh:
+            self._fold()
+        filled = bool(self)
         return pb.Sketch(
             relative_accuracy=ACCURACY,
             bins=self.bins,
             negative_bins=self.negative_bins,
             zero_count=self.zero_count,
-            count=self.count,
+            count=sum(self.bins.values()) + sum(self.negative_bins.values()) + self.zero_count,
             sum=self.sum,
-            min=0.0 if empty else self.min,
-            max=0.0 if empty else self.max,
+            min=self.min if filled else 0.0,
+            max=self.max if filled else 0.0,
         )

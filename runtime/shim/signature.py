@@ -30,6 +30,7 @@ class Method:
         self.getters = [(name, _GETTERS[name]) for name in names if name in _GETTERS]
         self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         self.wants_payload = "payload" in names
+        self.wants_headers = "headers" in names
 
     def arguments(self, request: Request) -> dict[str, Any]:
         """Raises Malformed when the payload does not parse."""
@@ -50,6 +51,10 @@ class Contract:
     @property
     def is_async(self) -> bool:
         return any(method.is_async for method in self.verbs.values())
+
+    @property
+    def wants_headers(self) -> bool:
+        return "headers" in self.after_names or any(method.wants_headers for method in self.verbs.values())
 
 
 def is_candidate(cls: Any) -> bool:

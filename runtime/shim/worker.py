@@ -105,6 +105,7 @@ def _offer(contract: signature.Contract) -> dict[str, Any]:
         "verbs": sorted(contract.verbs),
         "class": type(contract.instance).__name__,
         "is_async": contract.is_async,
+        "headers": contract.wants_headers,
         "python": platform.python_version(),
     }
 

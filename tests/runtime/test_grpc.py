@@ -128,6 +128,16 @@ def test_a_death_begins_no_answer_and_asks_for_another_try(stub: pb_grpc.Predict
     assert dict(call.initial_metadata()) == {}
 
 
+@pytest.mark.parametrize("data", [b"\xff\xff", b"\x0a\x05ab", b"\x1a\x02\xff\xfe"])
+def test_bytes_that_are_no_request(channel: grpc.Channel, data: bytes) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        _untyped(channel).unary_unary("/cortex.runtime.v1.PredictionService/Predict")(data, timeout=5)
+    assert failure(caught.value)[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "ERROR_REASON_PAYLOAD_MALFORMED")
+    with pytest.raises(grpc.RpcError) as caught:
+        list(_untyped(channel).unary_stream("/cortex.runtime.v1.PredictionService/PredictStream")(data, timeout=5))
+    assert failure(caught.value)[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "ERROR_REASON_PAYLOAD_MALFORMED")
+
+
 def test_a_deadline_is_kept_and_frees_the_worker(stub: pb_grpc.PredictionServiceStub) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.Predict(pb.PredictRequest(query_params={"mode": "sleep"}), timeout=0.3)

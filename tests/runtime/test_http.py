@@ -99,6 +99,23 @@ def test_an_upgrade_is_ignored_and_old_http_is_closed(replica: Replica) -> None:
     assert b"connection: close" in answer and answer.endswith(b"\r\n\r\n2")
 
 
+def test_a_page_from_elsewhere_may_ask(replica: Replica) -> None:
+    asks = {"origin": "https://page", "access-control-request-method": "POST"}
+    asks["access-control-request-headers"] = "authorization,x-mine"
+    leave = replica.client.options("/", headers=asks)
+    assert (leave.status_code, leave.content) == (204, b"")
+    assert leave.headers["access-control-allow-origin"] == "*"
+    assert leave.headers["access-control-allow-headers"] == "authorization,x-mine"
+    assert "POST" in leave.headers["access-control-allow-methods"]
+    for path, expected in (("/", 200), ("/elsewhere", 404)):
+        answer = replica.client.post(path, headers={"origin": "null"})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (expected, "*")
+        assert answer.headers["access-control-expose-headers"] == "x-request-id"
+    # An OPTIONS that is no preflight, and requests that are not from a page.
+    assert replica.client.options("/", headers={"origin": "https://page"}).headers["allow"] == "POST, OPTIONS"
+    assert "access-control-allow-origin" not in replica.client.post("/").headers
+
+
 def test_large_bodies_both_ways(tmp_path: pathlib.Path) -> None:
     source = "class PythonPredictor:\n    def predict(self, payload):\n        return payload\n"
     body = bytes(range(256)) * 65536

@@ -33,8 +33,10 @@ class FakeLink:
         dispatcher.released(self)  # type: ignore[arg-type]  # stands for a Link
 
 
-class Sink:
+class FakeCall(Call):
     def __init__(self) -> None:
+        super().__init__(began=0.0)
+        self.fields = [b""] * 6
         self.ends: list[int] = []
 
     def on_response(self, status: int, fields: Any, body: bytes) -> None:
@@ -42,10 +44,6 @@ class Sink:
 
     def on_failure(self, failure: errors.Failure) -> None:
         self.ends.append(failure.status)
-
-    def on_stream_head(self, status: int, fields: Any) -> None: ...
-    def on_stream_chunk(self, data: bytes) -> None: ...
-    def on_stream_end(self, *, broken: bool) -> None: ...
 
 
 @pytest.fixture
@@ -55,11 +53,10 @@ async def dispatcher() -> dispatch.Dispatcher:
     )
 
 
-def submit(dispatcher: dispatch.Dispatcher) -> tuple[Call, Sink]:
-    sink = Sink()
-    call = Call(fields=[b""] * 6, body=b"", request_id="", began=0.0, deadline=0.0, sink=sink)
+def submit(dispatcher: dispatch.Dispatcher) -> FakeCall:
+    call = FakeCall()
     dispatcher.submit(call)
-    return call, sink
+    return call
 
 
 def join(dispatcher: dispatch.Dispatcher, window: int = 1) -> FakeLink:
@@ -69,28 +66,28 @@ def join(dispatcher: dispatch.Dispatcher, window: int = 1) -> FakeLink:
 
 
 async def test_nothing_is_taken_before_a_worker_is_ready(dispatcher: dispatch.Dispatcher) -> None:
-    _, sink = submit(dispatcher)
-    assert (sink.ends, dispatcher.in_flight) == ([503], 0)
+    call = submit(dispatcher)
+    assert (call.ends, dispatcher.in_flight) == ([503], 0)
 
 
 async def test_the_least_loaded_worker_is_next_and_the_limit_holds(dispatcher: dispatch.Dispatcher) -> None:
     one, two = join(dispatcher), join(dispatcher)
-    sinks = [submit(dispatcher)[1] for _ in range(4)]
+    calls = [submit(dispatcher) for _ in range(4)]
     assert (len(one.calls), len(two.calls), dispatcher.queued) == (1, 1, 1)
-    assert [sink.ends for sink in sinks] == [[], [], [], [503]]
+    assert [call.ends for call in calls] == [[], [], [], [503]]
     two.answer(dispatcher, 1)
     assert (len(two.calls), dispatcher.queued, dispatcher.in_flight) == (1, 0, 2)
 
 
 async def test_a_queued_caller_who_leaves_costs_no_worker(dispatcher: dispatch.Dispatcher) -> None:
     link = join(dispatcher)
-    first, _ = submit(dispatcher)
-    waiting, _ = submit(dispatcher)
+    first = submit(dispatcher)
+    waiting = submit(dispatcher)
     dispatcher.cancel(waiting)
     dispatcher.cancel(first)
     assert (dispatcher.queued, dispatcher.in_flight, link.abandoned) == (0, 0, [1])
     # The permit is still out: the worker has not said that it stopped.
-    third, _ = submit(dispatcher)
+    third = submit(dispatcher)
     assert third.stage is Stage.QUEUED
     link.answer(dispatcher, 1)
     assert third.stage.name == "RUNNING"
@@ -101,15 +98,15 @@ async def test_a_dead_worker_fails_what_it_began_and_returns_the_rest_in_order(d
     link = join(dispatcher, window=3)
     calls = [submit(dispatcher) for _ in range(3)]
     dispatcher.left(link, begun=1)  # type: ignore[arg-type]
-    assert [sink.ends for _, sink in calls] == [[503], [], []]
+    assert [call.ends for call in calls] == [[503], [], []]
     other = join(dispatcher, window=3)
-    assert list(other.calls.values()) == [calls[1][0], calls[2][0]]
+    assert list(other.calls.values()) == [calls[1], calls[2]]
 
 
 async def test_giving_up_ends_what_waits_for_a_worker(dispatcher: dispatch.Dispatcher) -> None:
     link = join(dispatcher)
     submit(dispatcher)
-    _, waiting = submit(dispatcher)
+    waiting = submit(dispatcher)
     dispatcher.left(link, begun=1)  # type: ignore[arg-type]
     assert waiting.ends == []
     dispatcher.give_up()

@@ -13,7 +13,7 @@ from runtime import config, dispatch, http_door, metrics
 
 @pytest.fixture
 async def door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[http_door.HttpDoor]:
-    for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS", "LINGER_SECONDS"):
+    for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS", "LINGER_SECONDS", "ROOM_SECONDS"):
         monkeypatch.setattr(http_door, name, 0.1)
     monkeypatch.setattr(http_door, "_SWEEP_SECONDS", 0.02)
     settings = config.convert(json_format.ParseDict({}, replica_config_pb2.ReplicaConfig()))
@@ -51,3 +51,57 @@ async def test_who_keeps_us_waiting_is_let_go(door: http_door.HttpDoor, sent: by
     async with asyncio.timeout(5):
         while door.connections:
             await asyncio.sleep(0.01)
+
+
+HALF = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n" + b"x" * 150_000
+
+
+async def begin_body(door: http_door.HttpDoor, sent: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A caller half of whose body has arrived, so that `sent` bytes are on the account."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(HALF)
+    async with asyncio.timeout(5):
+        while door.bodies.used < sent:
+            await asyncio.sleep(0.001)
+    return reader, writer
+
+
+async def test_without_room_callers_wait_until_there_is(
+    door: http_door.HttpDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_door, "ROOM_SECONDS", 60.0)
+    monkeypatch.setattr(http_door, "BODY_SECONDS", 60.0)
+    door.bodies.limit = 100_000
+    first, more = await begin_body(door, 150_000)
+    second, others = await begin_body(door, 150_001)
+    others.write(b"x" * 50_000)
+    assert any(connection.waits_since for connection in door.connections)
+    assert door.bodies.used < 2 * 150_000
+    more.write(b"x" * 50_000)
+    async with asyncio.timeout(5):
+        # There is no worker; what matters is that both bodies were read.
+        for reader in (first, second):
+            assert b" 503 " in await reader.readline()
+    assert not any(connection.waits_since for connection in door.connections)
+    assert door.bodies.used == 0
+    more.close()
+    others.close()
+
+
+async def test_who_waited_long_for_room_is_sent_elsewhere(
+    door: http_door.HttpDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_door, "BODY_SECONDS", 60.0)
+    door.bodies.limit = 100_000
+    _, first = await begin_body(door, 150_000)
+    second, other = await begin_body(door, 150_001)
+    async with asyncio.timeout(5):
+        answer = await second.read()
+    assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in answer
+    assert b"as many request bytes as it may" in answer
+    first.close()
+    other.close()
+    async with asyncio.timeout(5):
+        while door.connections:
+            await asyncio.sleep(0.001)
+    assert door.bodies.used == 0

@@ -83,14 +83,8 @@ async def test_deadlines_fire_in_time_and_not_after_a_discard() -> None:
         ("late body", now - 0.03, 0.05),
         ("c", now, 0.08),
     ):
-        call = Call(
-            fields=[],
-            body=b"",
-            request_id=name,
-            began=began,
-            deadline=began + timeout,
-            sink=None,  # type: ignore[arg-type]
-        )
+        call = Call(began)
+        call.fields, call.deadline = [name.encode()] * 5, began + timeout
         kept.watch(call)
         if name == "gone":
             kept.discard(call)
