@@ -242,7 +242,8 @@ class RevisionRoute:
 class Route:
     """All the gateway is told about one API; the xDS snapshot is a pure function of the set of these.
 
-    `activate` puts the ext_authz hold in front: no replica is there, the first request has to wait for one.
+    `activate` puts the ext_authz hold in front: no replica is there, the first request has to wait for one. `to_zero`
+    tells that this may be so for long: what is held goes to any replica then, of whichever revision is there by then.
     """
 
     api: str
@@ -251,6 +252,7 @@ class Route:
     max_replica_concurrency: int
     revisions: tuple[RevisionRoute, ...]
     activate: bool
+    to_zero: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ def _wait(seen: observation.Observation, api: model.Api, now: float) -> Plan:
             endpoint=spec.networking.endpoint,
             networking=spec.networking,
             max_replica_concurrency=spec.autoscaling.max_replica_concurrency,
+            to_zero=spec.autoscaling.min_replicas == 0,
         )
     elif seen.gateway_open:
         # A new API, or one never routed by us: nothing to shrink, and a declared API never answers 404.

@@ -34,6 +34,7 @@ def route(
         max_replica_concurrency=api.spec.autoscaling.max_replica_concurrency,
         revisions=_shares(ready or present) or (model.RevisionRoute(idle_revision, 100, ()),),
         activate=not ready,
+        to_zero=api.spec.autoscaling.min_replicas == 0,
     )
 
 

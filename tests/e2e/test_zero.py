@@ -31,6 +31,10 @@ def at_zero(cluster: Cluster, name: str) -> None:
     wait_for(lambda: cluster.api(name)["status"].get("replicas", []) == [], f"{name} at zero")
 
 
+def replicas_of(cluster: Cluster, name: str) -> list[object]:
+    return list(cluster.api(name)["status"].get("replicas", []))
+
+
 async def test_the_first_request_is_held_and_answered(cluster: Cluster) -> None:
     await asyncio.to_thread(cluster.deploy, cluster.project("probe", **{"name: probe": "name: sleeper", **ZERO}))
     for bodies in (1, 50):
@@ -57,3 +61,17 @@ async def test_an_api_that_cannot_start_ends_in_503_within_its_budget(cluster: C
     assert asyncio.get_running_loop().time() - began < 10
     assert reply.status == 503 and int(reply.headers["retry-after"]) >= 1 and json.loads(reply.body)["error"]
     await asyncio.to_thread(cluster.run, "delete", "never", "-y")
+
+
+async def test_what_is_held_while_a_deploy_replaces_its_revision_is_served_by_the_new_one(cluster: Cluster) -> None:
+    slow = cluster.home / "slow"
+    stuck = f'[time.sleep(0.1) for _ in range(600) if __import__("os").path.exists("{slow}")]'
+    names = {"name: probe": "name: swapped", **ZERO}
+    await asyncio.to_thread(cluster.deploy, cluster.project("probe", **names, **{'print("loaded", VERSION)': stuck}))
+    await asyncio.to_thread(at_zero, cluster, "swapped")
+    slow.touch()
+    held = asyncio.create_task(post(cluster.data_address, "/swapped", b"{}", "application/json"))
+    await asyncio.to_thread(wait_for, lambda: replicas_of(cluster, "swapped"), "the old revision to start")
+    await asyncio.to_thread(cluster.deploy, cluster.project("probe", **names, v1="v2"))
+    reply = await held
+    assert (reply.status, json.loads(reply.body)["version"]) == (200, "v2"), reply.body

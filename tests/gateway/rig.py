@@ -189,12 +189,13 @@ def route(
     revisions: Mapping[str, tuple[int, Sequence[model.Endpoint]]],
     *,
     activate: bool = False,
+    to_zero: bool = False,
     **networking: Any,
 ) -> model.Route:
     """`revisions` maps an id to its weight and endpoints."""
     parts = tuple(model.RevisionRoute(name, weight, tuple(hosts)) for name, (weight, hosts) in revisions.items())
     settings = spec.Networking(endpoint=f"/{api}", **networking)
-    return model.Route(f"namespaces/default/apis/{api}", f"/{api}", settings, 16, parts, activate)
+    return model.Route(f"namespaces/default/apis/{api}", f"/{api}", settings, 16, parts, activate, to_zero)
 
 
 async def grpc_call(rig: Rig, request: bytes, metadata: Sequence[tuple[str, str]]) -> bytes:

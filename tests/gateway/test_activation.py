@@ -32,6 +32,24 @@ async def test_held_requests_go_to_the_replica_that_came(rig: rigs.Rig) -> None:
         assert before < 200_000_000
 
 
+async def test_what_is_held_while_its_revision_is_replaced_is_served_by_the_new_one(rig: rigs.Rig) -> None:
+    """The gateway chose the route before the wait, and the revision that it named then is gone after it."""
+    async with checks.serving(rig.check_port) as gate, replicas.started(with_grpc=True) as [replica]:
+        await rig.publish(rigs.route("text", {"r1": (100, [])}, activate=True, to_zero=True))
+        asked = [asyncio.create_task(rig.ask("/text", b"x" * 1000)) for _ in range(5)]
+        called = asyncio.create_task(rigs.grpc_call(rig, b"hi", [("cortex-api", "text")]))
+        await rigs.until(lambda: gate.waiting == 6, "all requests to be held")
+        await rig.publish(rigs.route("text", {"r2": (100, [])}, activate=True, to_zero=True))
+        await rig.publish(rigs.route("text", {"r2": (100, [replica.endpoint])}, to_zero=True))
+        gate.allow()
+        assert [(await one).status for one in asked] == [200] * 5
+        assert await called == f"{replica.name}:hi".encode()
+        assert (await rig.ask("/text")).status == 200
+        assert rig.gateway.view().in_use == {replica.name}
+        await rig.publish(rigs.route("text", {"r2": (100, [])}, activate=True, to_zero=True))
+        assert rig.gateway.view().in_use == set()
+
+
 async def test_the_hold_is_gone_once_a_replica_is_there(rig: rigs.Rig) -> None:
     async with checks.serving(rig.check_port) as gate, replicas.started() as [replica]:
         await rig.publish(AT_ZERO)

@@ -62,6 +62,12 @@ def cluster_name(api: str, revision: str, *, grpc: bool = False) -> str:
     return f"{api}/revisions/{revision}" + ("#grpc" if grpc else "")
 
 
+def any_cluster_name(api: str, *, grpc: bool = False) -> str:
+    """The cluster of all of an API's replicas. The gateway matches a request with its route once, before it is held:
+    the revision that the route named then may be gone when there is a replica."""
+    return cluster_name(api, "any", grpc=grpc)
+
+
 def api_of(cluster: str) -> str:
     return cluster.partition("/revisions/")[0]
 

@@ -111,7 +111,12 @@ def _entry(route: model.Route, match: Mapping[str, Any], *, grpc: bool) -> Any:
 
 def _action(route: model.Route, *, grpc: bool) -> dict[str, Any]:
     timeout = route.networking.request_timeout
-    action: dict[str, Any] = _target(route.api, route.revisions, grpc=grpc)
+    held = route.activate and route.to_zero
+    action: dict[str, Any] = (
+        {"cluster": kinds.any_cluster_name(route.api, grpc=grpc)}
+        if held
+        else _target(route.api, route.revisions, grpc=grpc)
+    )
     action["timeout"] = kinds.seconds(timeout)
     action["idle_timeout"] = kinds.seconds(_idle(route))
     if grpc:

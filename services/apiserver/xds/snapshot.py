@@ -91,6 +91,8 @@ def _cluster_names(route: model.Route) -> Iterator[str]:
     for revision in route.revisions:
         for grpc in (False, True):
             yield kinds.cluster_name(route.api, revision.revision, grpc=grpc)
+    if route.to_zero:
+        yield from (kinds.any_cluster_name(route.api, grpc=grpc) for grpc in (False, True))
 
 
 def _assignments(route: model.Route) -> Iterator[tuple[str, kinds.Resource]]:
@@ -99,3 +101,8 @@ def _assignments(route: model.Route) -> Iterator[tuple[str, kinds.Resource]]:
         for grpc in (False, True):
             name = kinds.cluster_name(route.api, revision.revision, grpc=grpc)
             yield name, endpoints.resource(name, replicas)
+    if route.to_zero:
+        everywhere = endpoints.ordered(tuple(it for part in route.revisions if part.weight for it in part.endpoints))
+        for grpc in (False, True):
+            name = kinds.any_cluster_name(route.api, grpc=grpc)
+            yield name, endpoints.resource(name, everywhere)

@@ -1,8 +1,11 @@
 """Weights, and what a route holds when nobody is ready."""
 
+import dataclasses
+
 import pytest
 
 from services.apiserver import model, traffic
+from services.apiserver import spec as specs
 from tests.fakes import records
 
 
@@ -19,6 +22,14 @@ from tests.fakes import records
 )
 def test_weights_follow_the_counts_and_sum_to_a_hundred(counts: dict[str, int], shares: dict[str, int]) -> None:
     assert traffic.weights(counts) == shares
+
+
+@pytest.mark.parametrize(("least", "to_zero"), [(0, True), (1, False)])
+def test_an_api_that_may_be_at_zero_says_so(least: int, to_zero: bool) -> None:
+    scaling = specs.Autoscaling(min_replicas=least)
+    api = records.serving()
+    api = dataclasses.replace(api, spec=dataclasses.replace(api.spec, autoscaling=scaling))
+    assert traffic.route(api, (), known=(), idle_revision="r1").to_zero is to_zero
 
 
 def test_the_order_of_what_is_seen_does_not_matter() -> None:

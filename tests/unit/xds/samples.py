@@ -10,7 +10,12 @@ def endpoint(number: int) -> model.Endpoint:
 
 
 def route(
-    api: str, revisions: dict[str, tuple[int, list[int]]], *, activate: bool = False, **networking: Any
+    api: str,
+    revisions: dict[str, tuple[int, list[int]]],
+    *,
+    activate: bool = False,
+    to_zero: bool = False,
+    **networking: Any,
 ) -> model.Route:
     """`revisions` maps an id to its weight and the numbers of its replicas."""
     parts = tuple(
@@ -18,4 +23,4 @@ def route(
         for name, (weight, numbers) in revisions.items()
     )
     settings = spec.Networking(endpoint=f"/{api}", **networking)
-    return model.Route(f"namespaces/default/apis/{api}", f"/{api}", settings, 16, parts, activate)
+    return model.Route(f"namespaces/default/apis/{api}", f"/{api}", settings, 16, parts, activate, to_zero)

@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ OPTIONS = listener.Options("127.0.0.1:8888", "/home/x/.cortex/logs/gateway/acces
 CASES: dict[str, list[model.Route]] = {
     "empty": [],
     "rollout": [route("text", {"r1-aa": (75, [1, 2]), "r2-bb": (25, [3])}, request_timeout=30.0)],
-    "at_zero": [route("cold", {"r1-aa": (100, [])}, activate=True, retries=False)],
+    "at_zero": [route("cold", {"r1-aa": (100, [])}, activate=True, to_zero=True, retries=False)],
     "not_yet": [route("new", {})],
 }
 
@@ -60,7 +61,11 @@ def test_every_cluster_a_route_names_is_there_with_endpoints() -> None:
     named = {name for item in routes for name in built.clusters_of(item.api)}
     table = json.dumps(_dict(next(iter(built.of(Kind.ROUTE).values()))))
     assert named == built.of(Kind.CLUSTER).keys() == built.of(Kind.ENDPOINT).keys()
-    assert all(f'"{name}"' in table for name in named)
+    # Held requests go to the cluster of all replicas, the others to those of the revisions: both are kept warm.
+    used = set(re.findall(r'"(namespaces/[^"]+/revisions/[^"]+)"', table))
+    assert used < named and {name for name in named - used if "/any" not in name} == {
+        f"namespaces/default/apis/cold/revisions/r1-aa{suffix}" for suffix in ("", "#grpc")
+    }
 
 
 A = route("a", {"r1": (100, [1])})
