@@ -26,7 +26,7 @@ test: install
 lint: install
 	buf lint
 	buf format --diff --exit-code --path protos/cortex
-	buf breaking --against protos/baseline.binpb
+	@fresh=$$(mktemp --suffix .binpb) && buf build -o $$fresh && buf breaking $$fresh --against protos/baseline.binpb --config '{"version": "v2", "breaking": {"use": ["WIRE_JSON"]}}' && rm $$fresh
 	@fresh=$$(mktemp -d) && buf generate -o $$fresh >$$fresh/said 2>&1 || { cat $$fresh/said; exit 1; }; diff -r -x __pycache__ $$fresh/protos/gen protos/gen && rm -r $$fresh || { echo "generated code is stale: run make gen and commit"; exit 1; }
 	ruff check . && ruff format --check .
 	lint-imports
