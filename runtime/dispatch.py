@@ -78,11 +78,11 @@ class Dispatcher:
             call.stage = Stage.QUEUED
             self._queue[call] = None
 
-    def cancel(self, call: Call) -> None:
-        """The caller has left."""
+    def cancel(self, call: Call, status: int = CLIENT_LEFT) -> None:
+        """The caller has left, or has all it asked for and counts as `status`."""
         if call.stage is Stage.QUEUED or call.stage is Stage.RUNNING:
             self._withdraw(call)
-            self._end(call, CLIENT_LEFT)
+            self._end(call, status)
 
     def stop(self, failure: errors.Failure) -> None:
         """Fails all that is left."""

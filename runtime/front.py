@@ -34,8 +34,9 @@ class Replica:
             spans=self._spans,
         )
         self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._on_change)
-        self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._pool.ready)
+        self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready)
         self._grpc: GrpcDoor | None = None
+        self._grpc_listens = not settings.grpc_address
         self._state = state_file.StateFile(settings.state_file, self._observe)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
@@ -53,7 +54,6 @@ class Replica:
         tasks: list[asyncio.Future[None]] = [
             asyncio.ensure_future(task) for task in (self._pool.run(), self._state.run(), self._door.sweep())
         ]
-        # The workers import while we do.
         tasks += [asyncio.ensure_future(self._grpc_and_metrics()), asyncio.ensure_future(self._stopped())]
         try:
             waited: list[asyncio.Future[Any]] = [*tasks, self._pool.fatal]
@@ -78,14 +78,16 @@ class Replica:
         self._stop.set()
 
     async def _grpc_and_metrics(self) -> None:
-        """What may come up a little later than the HTTP port, because its imports are heavy."""
-        await asyncio.sleep(0)
+        """What comes up a little later than the HTTP port: its imports are heavy, and the workers import meanwhile."""
+        await self._pool.launched.wait()
         async with asyncio.TaskGroup() as group:
             if self._settings.grpc_address:
                 from runtime.grpc_door import GrpcDoor
 
                 self._grpc = GrpcDoor(self._settings, self._dispatcher, self._door)
                 await self._grpc.start()
+                self._grpc_listens = True
+                self._on_change()
                 group.create_task(self._follow_health(self._grpc))
             if self._settings.monitor_address:
                 group.create_task(self._report())
@@ -109,11 +111,15 @@ class Replica:
     async def _follow_health(self, door: "GrpcDoor") -> None:
         while True:
             self._changed.clear()
-            await door.set_ready(ready=self._pool.ready and not self._stop.is_set())
+            await door.set_ready(ready=self._ready and not self._stop.is_set())
             await self._changed.wait()
 
+    @property
+    def _ready(self) -> bool:
+        return self._pool.ready and self._grpc_listens
+
     def _on_change(self) -> None:
-        if self._pool.ready and self._ready_time is None:
+        if self._ready and self._ready_time is None:
             self._ready_time = time.time()
             self._log.say("info", "ready")
         self._state.changed()
@@ -126,10 +132,10 @@ class Replica:
             state = "DRAINING"
         elif self._failure is not None:
             state = "UNREADY"
-        elif pool.ready:
+        elif self._ready:
             state = "READY"
         else:
-            state = "UNREADY" if pool.started else "STARTING"
+            state = "UNREADY" if pool.started and self._grpc_listens else "STARTING"
         text = failure.message.rstrip().rsplit("\n", 1)[-1] if failure else ""
         return state_file.State(state, text, self._ready_time, failure, pool.describe())
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from runtime import bodies, config, errors
 from runtime import http_messages as messages
-from runtime.calls import Stage
 from runtime.dispatch import Dispatcher
 from runtime.http_exchange import Exchange
 from runtime.http_protocol import Connection
@@ -107,8 +106,11 @@ class HttpDoor:
             exchange.on_failure(errors.method_not_allowed(self._allowed().decode()))
 
     def cancel(self, exchange: Exchange) -> None:
-        if exchange.stage is not Stage.NEW:
-            self._dispatcher.cancel(exchange)
+        self._dispatcher.cancel(exchange)
+
+    def suffice(self, exchange: Exchange, status: int) -> None:
+        """The caller wants no more of the answer than it has."""
+        self._dispatcher.cancel(exchange, status)
 
     def refused(self, status: int, began: float) -> None:
         """A request ended at the door."""

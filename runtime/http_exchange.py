@@ -103,7 +103,11 @@ class Exchange(Call):
         else:
             lines.append((b"transfer-encoding", b"chunked"))
         self._sent_head = True
-        self._connection.write(self._head(status, lines, self.keep_alive and not self._connection.door.draining))
+        keep = self.keep_alive and not self._connection.door.draining
+        self._connection.write(self._head(status, lines, keep))
+        if self.head_only:
+            self._connection.door.suffice(self, status)
+            self._connection.finished(self, keep=keep)
 
     def on_stream_chunk(self, data: bytes) -> None:
         self._connection.write(data if self.old else messages.chunk(data))

@@ -73,6 +73,7 @@ class Slot:
         except OSError as error:
             return LoadFailure("CONSTRUCTOR_FAILED", f"cannot run {pool.settings.python}: {error}", None, time.time())
         pool.watch.began(worker.process.pid)
+        pool.on_launch()
         exited = asyncio.ensure_future(spawn.ended(worker.process))
         try:
             failure = await self._load(worker, exited)
@@ -139,6 +140,7 @@ class Pool:
         self.env = spawn.environment(settings.python, settings.env, os.environ)
         self.failure: LoadFailure | None = None
         self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
+        self.launched = asyncio.Event()  # every worker has begun to load
         self.started = False  # every worker was loaded once
         self._changed = changed
         self._slots = [Slot(index, self) for index in range(settings.processes)]
@@ -158,6 +160,10 @@ class Pool:
         async with asyncio.TaskGroup() as group:
             for slot in self._slots:
                 group.create_task(self._keep(slot))
+
+    def on_launch(self) -> None:
+        if all(slot.worker for slot in self._slots):
+            self.launched.set()
 
     def joined(self, slot: Slot, link: Link, offer: Mapping[str, Any]) -> None:
         self.dispatcher.joined(link, offer)

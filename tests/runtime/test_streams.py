@@ -12,7 +12,7 @@ import time
 
 class Handler:
     def handle_get(self, query_params):
-        return {"verb": "get"}
+        return self.endless() if "endless" in query_params else {"verb": "get"}
 
     def handle_delete(self):
         return "gone"
@@ -31,6 +31,11 @@ class Handler:
     def objects(self):
         for index in range(100):
             yield {"i": index}
+
+    def named(self):
+        yield "event: tick\\nid: 7\\ndata: one\\n\\n"
+        yield {"two": 2}
+        yield "three\\nlines"
 
     def text(self):
         yield "a"
@@ -103,8 +108,22 @@ def test_server_sent_events_for_who_accepts_them(replica: Replica) -> None:
     assert answer.headers["content-type"] == "text/event-stream"
     events = answer.text.split("\n\n")[:-1]
     assert [json.loads(event.removeprefix("data: "))["i"] for event in events] == list(range(100))
+    named = replica.client.post("/", params={"mode": "named"}, headers={"accept": "text/event-stream"})
+    assert named.text == 'event: tick\nid: 7\ndata: one\n\ndata: {"two":2}\n\ndata: three\ndata: lines\n\n'
     broken = replica.raw(b"POST /?mode=broken HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n")
     assert b"event: error" in broken
+
+
+def test_the_head_of_a_stream_that_never_ends(replica: Replica) -> None:
+    closed = sum("closed" in line["message"] for line in replica.lines())
+    with replica.connect() as sock:
+        sock.sendall(b"HEAD /?endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        head = sock.recv(1000)
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n") and head.endswith(b"\r\n\r\n")
+        wait_for(lambda: sum("closed" in line["message"] for line in replica.lines()) > closed)
+        # No part of a body came, and the connection is good for more.
+        sock.sendall(b"DELETE / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        assert read_all(sock).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_failure_before_the_first_item_is_a_500_and_after_it_a_cut(replica: Replica) -> None:
