@@ -45,9 +45,9 @@ async def test_what_is_held_while_its_revision_is_replaced_is_served_by_the_new_
         assert [(await one).status for one in asked] == [200] * 5
         assert await called == f"{replica.name}:hi".encode()
         assert (await rig.ask("/text")).status == 200
-        assert rig.gateway.view().in_use == {replica.name}
+        assert rig.gateway.view().in_use == frozenset({replica.name})
         await rig.publish(rigs.route("text", {"r2": (100, [])}, activate=True, to_zero=True))
-        assert rig.gateway.view().in_use == set()
+        assert rig.gateway.view().in_use == frozenset()
 
 
 async def test_the_hold_is_gone_once_a_replica_is_there(rig: rigs.Rig) -> None:
