@@ -22,11 +22,13 @@ def choose(
     remembered: cluster.Cluster | None,
     environ: Mapping[str, str],
     *,
+    admin: str,
     data_port: int | None,
     control_port: int | None,
     rng: random.Random,
 ) -> cluster.Addresses:
-    """Flag before variable before memory before default. Raises AddressTaken for the two ports users know."""
+    """Flag before variable before memory before default; `admin` is a path, chosen elsewhere. Raises AddressTaken for
+    the two ports users know."""
     known = remembered.addresses if remembered else None
     ours = _held_by_us(remembered)
     data = _with_port(environ.get("CORTEX_DATA_ADDRESS") or (known.data if known else _DATA), data_port)
@@ -57,7 +59,7 @@ def choose(
         data=data,
         control=control,
         metrics=pick(environ.get("CORTEX_METRICS_ADDRESS") or (known.metrics if known else _METRICS)),
-        admin=pick(known.admin if known else None),
+        admin=admin,
         services={
             name: pick(environ.get(f"CORTEX_{name.upper()}_ADDRESS") or before.get(name))
             for name in cluster.SERVICES
@@ -94,7 +96,7 @@ def _held_by_us(remembered: cluster.Cluster | None) -> set[str]:
     known, held = remembered.addresses, set()
     for name, process in remembered.processes.items():
         if process.alive:
-            held |= {known.data, known.control, known.admin} if name == "gateway" else {process.address}
+            held |= {known.data, known.control} if name == "gateway" else {process.address}
             if name == "monitor":
                 held.add(known.metrics)
     return held

@@ -15,11 +15,11 @@ Json = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gateway:
-    """Addresses are host:port; `otlp_endpoint` is a URL, empty for no tracing."""
+    """Addresses are host:port; `admin_socket` is a path; `otlp_endpoint` is a URL, empty for no tracing."""
 
     node_id: str
     cluster_id: str
-    admin_address: str
+    admin_socket: str
     control_address: str
     apiserver_address: str
     autoscaler_address: str
@@ -33,7 +33,8 @@ class Gateway:
 def build(gateway: Gateway) -> Json:
     return {
         "node": {"id": gateway.node_id, "cluster": gateway.cluster_id},
-        "admin": {"address": control_listener.socket_address(gateway.admin_address)},
+        # For this user only: whoever reaches it may do anything to the gateway.
+        "admin": {"address": {"pipe": {"path": gateway.admin_socket, "mode": 0o600}}},
         "dynamic_resources": {
             "ads_config": _stream("apiserver", "ads"),
             "cds_config": _from_ads(),

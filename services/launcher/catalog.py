@@ -14,8 +14,9 @@ from services.launcher import cluster, layout
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """`prepare` is run to its end before the first start of every supervisor's life. All of `probes` accept
-    connections once the service is ready; `ready_path` is then asked at the first of them, where there is one."""
+    """`prepare` is run to its end before the first start of every supervisor's life. All of `probes`, host:port or the
+    path of a socket, accept connections once the service is ready; `ready_path` is then asked at `admin`, where there
+    is one."""
 
     name: str
     command: tuple[str, ...]
@@ -25,6 +26,7 @@ class Service:
     probes: tuple[str, ...]
     prepare: tuple[str, ...] = ()
     ready_path: str = ""
+    admin: str = ""
 
 
 def services(addresses: cluster.Addresses, where: layout.Layout, environ: Mapping[str, str]) -> tuple[Service, ...]:
@@ -79,8 +81,6 @@ def _gateway(
         find_envoy(environ),
         "--config-path",
         str(where.gateway / "bootstrap.json"),
-        "--admin-address-path",
-        str(where.admin_address),
         "--concurrency",
         str(min(2, len(os.sched_getaffinity(0)))),
         # Without hot restart a new process needs nothing of a killed one's shared memory.
@@ -96,12 +96,13 @@ def _gateway(
     return Service(
         name="gateway",
         command=fake or command,
-        environ={**environ, **shared, "CORTEX_ADMIN_ADDRESS": addresses.admin},
+        environ={**environ, **shared, "CORTEX_ADMIN_SOCKET": addresses.admin},
         log=where.service_logs / "gateway.log",
         address=addresses.data,
         probes=(addresses.admin, addresses.control, addresses.data),
         prepare=() if fake else (sys.executable, "-m", "services.launcher", "render-gateway"),
         ready_path="" if fake else "/ready",
+        admin=addresses.admin,
     )
 
 

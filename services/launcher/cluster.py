@@ -17,7 +17,8 @@ SERVICES = ("node", "apiserver", "autoscaler", "logstream", "monitor", "gateway"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Addresses:
-    """host:port each. `services` holds the direct address of every service but the gateway."""
+    """host:port each, but `admin`, the path of a socket. `services` holds the direct address of every service but the
+    gateway."""
 
     data: str
     control: str

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from services.chassis import processes
-from services.launcher import addresses, catalog, cluster, layout, locking, logs, probing, replicas, supervisor
+from services.launcher import addresses, admin, catalog, cluster, layout, locking, logs, probing, replicas, supervisor
 
 _LOCK_TIMEOUT = 60.0
 
@@ -31,8 +31,10 @@ def configure(
     """The cluster with its addresses chosen and written down."""
     where.create()
     known = cluster.load(where.cluster)
+    page = admin.place(where.gateway, known.addresses.admin if known else "", environ)
+    ports = {"data_port": data_port, "control_port": control_port}
     try:
-        chosen = addresses.choose(known, environ, data_port=data_port, control_port=control_port, rng=random.Random())
+        chosen = addresses.choose(known, environ, admin=page, rng=random.Random(), **ports)
     except addresses.AddressTaken as error:
         raise CommandFailed(str(error)) from error
     found = cluster.Cluster(chosen, None, known.processes if known else {})

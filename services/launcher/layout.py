@@ -62,11 +62,6 @@ class Layout:
         return self.home / "gateway"
 
     @property
-    def admin_address(self) -> pathlib.Path:
-        """Where the gateway writes the address of its admin page."""
-        return self.gateway / "admin_address"
-
-    @property
     def replicas(self) -> pathlib.Path:
         """The node's records."""
         return self.home / "node/replicas"

@@ -2,20 +2,19 @@
 
 import asyncio
 import contextlib
-import http.client
 import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.launcher import catalog
+from services.launcher import admin, catalog
 
 
 def is_ready(service: catalog.Service, *, timeout: float = 0.5) -> bool:
     """Whether all its addresses accept connections and, where it has a readiness page, that says yes."""
     if not all(_accepts(address, timeout) for address in service.probes):
         return False
-    return not service.ready_path or _says_yes(service.probes[0], service.ready_path, timeout)
+    return not service.ready_path or _says_yes(service.admin, service.ready_path, timeout)
 
 
 def wait(
@@ -39,21 +38,21 @@ def wait(
 
 def _accepts(address: str, timeout: float) -> bool:
     host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout):
-            return True
-    except OSError:
-        return False
-
-
-def _says_yes(address: str, path: str, timeout: float) -> bool:
-    connection = http.client.HTTPConnection(address, timeout=timeout)
-    with contextlib.closing(connection):
+    family, target = (socket.AF_INET, (host, int(port))) if host else (socket.AF_UNIX, address)
+    with socket.socket(family) as connection:
+        connection.settimeout(timeout)
         try:
-            connection.request("GET", path)
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
+            connection.connect(target)
+        except OSError:
             return False
+    return True
+
+
+def _says_yes(page: str, path: str, timeout: float) -> bool:
+    with contextlib.suppress(admin.Unreachable):
+        admin.ask(page, "GET", path, timeout=timeout)
+        return True
+    return False
 
 
 async def check_health(addresses: dict[str, str], timeout: float) -> dict[str, str]:

@@ -16,7 +16,7 @@ def render(where: layout.Layout, environ: Mapping[str, str]) -> None:
     gateway = bootstrap.Gateway(
         node_id="gateway-local",
         cluster_id="cortex",
-        admin_address=environ["CORTEX_ADMIN_ADDRESS"],
+        admin_socket=environ["CORTEX_ADMIN_SOCKET"],
         control_address=environ["CORTEX_CONTROL_ADDRESS"],
         apiserver_address=environ["CORTEX_APISERVER_ADDRESS"],
         autoscaler_address=environ["CORTEX_AUTOSCALER_ADDRESS"],

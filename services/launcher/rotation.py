@@ -4,10 +4,11 @@ Unlike the logs of the services (`logs.cap`) no line is lost: what is written in
 """
 
 import contextlib
-import http.client
 import logging
 import pathlib
 from collections.abc import Callable, Mapping
+
+from services.launcher import admin
 
 _log = logging.getLogger("launcher")
 MOST_BYTES = 64 * 1024**2
@@ -30,19 +31,14 @@ def rotate(folder: pathlib.Path, reopen: Callable[[], bool], most: int = MOST_BY
             _move(_earlier(path), path)
 
 
-def reopen_logs(address_file: pathlib.Path) -> bool:
-    """Tells Envoy, whose admin address is in `address_file`, to open its logs by name again. Whether it did."""
+def reopen_logs(page: str) -> bool:
+    """Tells Envoy, whose admin page is at the socket `page`, to open its logs by name again. Whether it did."""
     try:
-        address = address_file.read_text().strip()
-        connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_SECONDS)
-        with contextlib.closing(connection):
-            connection.request("POST", "/reopen_logs")
-            answer = connection.getresponse()
-            answer.read()
-            return answer.status == http.HTTPStatus.OK
-    except (OSError, ValueError, http.client.HTTPException) as error:
+        admin.ask(page, "POST", "/reopen_logs", timeout=_TIMEOUT_SECONDS)
+    except admin.Unreachable as error:
         _log.warning("the gateway's logs are not rotated, it does not answer: %s", error)
         return False
+    return True
 
 
 def _sizes(folder: pathlib.Path) -> Mapping[pathlib.Path, int]:

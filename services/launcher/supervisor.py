@@ -99,7 +99,7 @@ class Supervisor:
 
     def _cap_logs(self) -> None:
         logs.cap([self._where.service_logs])
-        rotation.rotate(self._where.gateway_logs, lambda: rotation.reopen_logs(self._where.admin_address))
+        rotation.rotate(self._where.gateway_logs, lambda: rotation.reopen_logs(self._cluster.addresses.admin))
 
     def _drain_timeout(self) -> float:
         try:

@@ -55,7 +55,7 @@ async def _serve(register: Any, servicer: Any, name: str) -> server.Server:
 
 @contextlib.asynccontextmanager
 async def running(folder: pathlib.Path) -> AsyncIterator[str]:
-    """Yields the address of the control listener."""
+    """Yields the address of the control listener; the admin page is at `admin.sock` in the folder."""
     apis = await _serve(
         api_service_pb2_grpc.add_ApiServiceServicer_to_server, _apis(), "cortex.apiserver.v1.ApiService"
     )
@@ -64,12 +64,12 @@ async def running(folder: pathlib.Path) -> AsyncIterator[str]:
         Decisions(),  # type: ignore[abstract]  # one method is enough here
         "cortex.autoscaler.v1.AutoscalerService",
     )
-    admin, control = (f"127.0.0.1:{node_process.free_port()}" for _ in range(2))
+    page, control = str(folder / "admin.sock"), f"127.0.0.1:{node_process.free_port()}"
     (folder / "descriptors.binpb").write_bytes(descriptors.build())
     gateway = bootstrap.Gateway(
         node_id="test",
         cluster_id="cortex",
-        admin_address=admin,
+        admin_socket=page,
         control_address=control,
         apiserver_address=f"127.0.0.1:{apis.port}",
         autoscaler_address=f"127.0.0.1:{decisions.port}",
@@ -85,7 +85,7 @@ async def running(folder: pathlib.Path) -> AsyncIterator[str]:
             [*command, "--concurrency", "1", "--file-flush-interval-msec", "100"], stderr=log, stdin=subprocess.DEVNULL
         )
     try:
-        await _until_live(admin, envoy, folder / "envoy.log")
+        await _until_live(page, envoy, folder / "envoy.log")
         yield control
     finally:
         envoy.terminate()
@@ -94,11 +94,11 @@ async def running(folder: pathlib.Path) -> AsyncIterator[str]:
         await decisions.drain(0)
 
 
-async def _until_live(admin: str, envoy: "subprocess.Popen[bytes]", log: pathlib.Path) -> None:
-    async with httpx.AsyncClient() as client, asyncio.timeout(20):
+async def _until_live(page: str, envoy: "subprocess.Popen[bytes]", log: pathlib.Path) -> None:
+    async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=page)) as client, asyncio.timeout(20):
         while True:
             assert envoy.poll() is None, log.read_text()[-3000:]
             with contextlib.suppress(httpx.TransportError):
-                if (await client.get(f"http://{admin}/ready")).text.strip() == "LIVE":
+                if (await client.get("http://localhost/ready")).text.strip() == "LIVE":
                     return
             await asyncio.sleep(0.05)

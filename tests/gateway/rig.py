@@ -20,6 +20,7 @@ from services.apiserver.xds import ads, listener
 from services.apiserver.xds import gateway as gateways
 from services.chassis import clock, telemetry
 from services.chassis import server as servers
+from services.launcher import admin
 from tests.traffic import http_client
 
 ENVOY = pathlib.Path(sys.prefix) / "bin" / "envoy"
@@ -52,7 +53,8 @@ class Rig:
     def __init__(self, directory: pathlib.Path, collector_port: int = 0) -> None:
         self.directory = directory
         self._collector_port = collector_port
-        self.data_port, self.control_port, self.check_port, self.admin_port = (free_port() for _ in range(4))
+        self.data_port, self.control_port, self.check_port = (free_port() for _ in range(3))
+        self.admin_socket = str(directory / "admin.sock")
         self.access_log = directory / "access.log"
         self.changes: list[str] = []
         self.gateway: gateways.Gateway
@@ -120,12 +122,7 @@ class Rig:
         return response
 
     async def admin(self, path: str) -> str:
-        pool = http_client.Pool("127.0.0.1", self.admin_port)
-        connection = await pool.take()
-        try:
-            return (await connection.request(http_client.head("GET", path, "localhost", {}, 0), b"")).body.decode()
-        finally:
-            connection.close()
+        return await asyncio.to_thread(admin.ask, self.admin_socket, "GET", path, timeout=WAIT_SECONDS)
 
     async def stat(self, name: str) -> int:
         text = await self.admin(f"/stats?filter=^{name}$")
@@ -142,7 +139,7 @@ class Rig:
         flush_at_once = {"name": "test", "static_layer": {"tracing.opentelemetry.min_flush_spans": 1}}
         return {
             "node": {"id": "gateway-test", "cluster": "cortex"},
-            "admin": {"address": _address(self.admin_port)},
+            "admin": {"address": {"pipe": {"path": self.admin_socket, "mode": 0o600}}},
             "layered_runtime": {"layers": [flush_at_once]},
             "dynamic_resources": {
                 "ads_config": {**api, "grpc_services": [service]},

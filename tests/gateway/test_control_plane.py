@@ -149,14 +149,12 @@ def _route(api: str, revision: str, replica: replicas.Replica) -> model.Route:
 
 
 async def test_the_access_log_is_rotated_without_losing_a_line(rig: rigs.Rig, tmp_path: pathlib.Path) -> None:
-    admin = tmp_path / "admin_address"
-    admin.write_text(f"127.0.0.1:{rig.admin_port}")
     async with replicas.started() as [replica]:
         await rig.publish(rigs.route("text", {"r1": (100, [replica.endpoint])}))
         logs = [rig.access_log, rig.access_log.with_name("access.log.1")]
         await rig.ask("/text/before")
         await rigs.until(lambda: rig.access_log.exists() and rig.access_log.stat().st_size, "the first line")
-        reopen = functools.partial(rotation.reopen_logs, admin)
+        reopen = functools.partial(rotation.reopen_logs, rig.admin_socket)
         await asyncio.to_thread(rotation.rotate, tmp_path, reopen, most=1)
         await rig.ask("/text/after")
         await rigs.until(lambda: logs[0].exists() and "/text/after" in logs[0].read_text(), "the line after it")

@@ -18,7 +18,7 @@ def _gateway(**changes: str) -> bootstrap.Gateway:
         **{
             "node_id": "gateway-local",
             "cluster_id": "cortex",
-            "admin_address": "127.0.0.1:18000",
+            "admin_socket": "/home/cortex/.cortex/gateway/admin.sock",
             "control_address": "127.0.0.1:8889",
             "apiserver_address": "127.0.0.1:18001",
             "autoscaler_address": "127.0.0.1:18002",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pathlib
+import stat
 from collections.abc import AsyncIterator
 
 import grpc
@@ -29,6 +30,7 @@ async def test_grpc_and_json_reach_the_services_and_nobody_else_does(control: st
         await _json_is_transcoded(client)
         await _errors_have_one_shape(client)
         await _browsers_and_strange_hosts_are_refused(client)
+    assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o600
     await _logged(tmp_path / "control.log", "/v1/namespaces/default/apis/iris")
 
 

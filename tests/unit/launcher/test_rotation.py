@@ -37,8 +37,5 @@ def test_a_large_log_is_moved_aside_and_opened_anew(tmp_path: pathlib.Path) -> N
 def test_a_gateway_that_is_away_keeps_its_log(tmp_path: pathlib.Path) -> None:
     log = tmp_path / "access.log"
     log.write_text("x" * 11)
-    rotation.rotate(tmp_path, lambda: rotation.reopen_logs(tmp_path / "admin_address"), most=10)
+    rotation.rotate(tmp_path, lambda: rotation.reopen_logs(str(tmp_path / "none.sock")), most=10)
     assert log.read_text() == "x" * 11 and not (tmp_path / "access.log.1").exists()
-    (tmp_path / "admin_address").write_text("127.0.0.1:1")
-    rotation.rotate(tmp_path, lambda: rotation.reopen_logs(tmp_path / "admin_address"), most=10)
-    assert log.exists()
