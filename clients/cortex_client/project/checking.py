@@ -56,7 +56,8 @@ class _Walk:
             if field.required:
                 self._missing(field, entry.key_position, written)
             return
-        if field.effect is not Effect.IN_EFFECT:
+        # `gpu: 0` asks for nothing but the default, which holds.
+        if field.effect is not Effect.IN_EFFECT and str(value.text or value.data) != field.default:
             self._found.notices.append(f"{written}: {field.reason}")
         if field.form in NESTED:
             self._nested(field, value, written, assigns and not field.target)

@@ -11,6 +11,9 @@ _IMAGE = "replicas run in an environment made from the requirements file, not in
 _BATCHING = "requests are not batched before the predictor yet; each call is a call of its own"
 _ONE_PORT = "the gateway serves every API on its own port"
 _OLD_SCALING = "0.12-0.13"
+_NO_GPU = "replicas are not placed by devices and none is set aside for one; a replica sees every GPU of its machine"
+_NO_INF = "replicas are not placed by devices, and none is set aside for one"
+_ONE_NODE = "there is one node, the machine of `cortex up`, and it runs every replica"
 
 
 def _model_fields(path: str, era: str) -> tuple[Field, ...]:
@@ -110,11 +113,11 @@ _MODEL = (
 
 _COMPUTE = (
     Field("compute", Form.OBJECT, "What a replica may use."),
-    Field("compute.cpu", Form.CPU, "Cores.", "compute.cpu_millis", default="200m", positive=True),
+    Field("compute.cpu", Form.CPU, "Cores a replica expects: numeric libraries start as many threads. Not a limit.", "compute.cpu_millis", default="200m", positive=True),
     Field("compute.mem", Form.BYTES, "Memory limit of a replica.", "compute.memory_bytes", default="none", positive=True),
-    Field("compute.gpu", Form.INTEGER, "Whole GPUs.", "compute.gpus", default="0"),
-    Field("compute.inf", Form.INTEGER, "Whole Inferentia devices.", "compute.neuron_devices", "0.18-0.35", "0"),
-    Field("compute.node_groups", Form.TEXT_LIST, "Node groups that may run it.", "compute.node_groups", "0.34-0.35", "all"),
+    Field("compute.gpu", Form.INTEGER, "Whole GPUs.", "compute.gpus", default="0", effect=Effect.NOT_YET, reason=_NO_GPU),
+    Field("compute.inf", Form.INTEGER, "Whole Inferentia devices.", "compute.neuron_devices", "0.18-0.35", "0", effect=Effect.NOT_YET, reason=_NO_INF),
+    Field("compute.node_groups", Form.TEXT_LIST, "Node groups that may run it.", "compute.node_groups", "0.34-0.35", "all", effect=Effect.NOT_YET, reason=_ONE_NODE),
     Field("compute.min_replicas", Form.INTEGER, "Old place of `autoscaling.min_replicas`.", "autoscaling.min_replicas", _OLD_SCALING),
     Field("compute.max_replicas", Form.INTEGER, "Old place of `autoscaling.max_replicas`.", "autoscaling.max_replicas", _OLD_SCALING, positive=True),
     Field("compute.init_replicas", Form.INTEGER, "Old place of `autoscaling.init_replicas`.", "autoscaling.init_replicas", _OLD_SCALING),

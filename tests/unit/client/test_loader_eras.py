@@ -82,6 +82,7 @@ def test_0_18_networking_processes_and_model_lists() -> None:
         "predictor.models[0].signature_key",
         "networking.local_port",
         "networking.api_gateway",
+        "compute.inf",
     ]
 
 
@@ -134,7 +135,15 @@ def test_0_34_handler_grpc_and_node_groups() -> None:
     )
     assert (spec.predictor.path, spec.compute.gpus) == ("h.py", 1)
     assert list(spec.compute.node_groups) == ["gpu", "spot"]
-    assert spec.not_in_effect == ["handler.protobuf_path: gRPC callers use cortex.runtime.v1.PredictionService"]
+    assert spec.not_in_effect == [
+        "handler.protobuf_path: gRPC callers use cortex.runtime.v1.PredictionService",
+        f"compute.gpu: {fields.TABLE.children('compute')['gpu'].reason}",
+        "compute.node_groups: there is one node, the machine of `cortex up`, and it runs every replica",
+    ]
+
+
+def test_no_gpu_is_what_every_replica_has() -> None:
+    assert not one(HEAD + "  compute: {gpu: 0, inf: 0}\n").not_in_effect
 
 
 def test_0_35_every_autoscaling_and_update_field() -> None:
