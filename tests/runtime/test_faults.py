@@ -1,11 +1,12 @@
 """What goes wrong: loads that fail, workers that die, queues that fill, time that runs out, and the end."""
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -46,41 +47,55 @@ def in_background(replica: Replica, count: int, **params: Any) -> list["concurre
     return [pool.submit(replica.client.post, "/", params={**params, "n": n}) for n in range(count)]
 
 
-@pytest.mark.parametrize(
-    ("source", "reason", "text"),
-    [
-        ("import nothing_like_this", "IMPORT_FAILED", "No module named 'nothing_like_this'"),
-        ("def f(:", "IMPORT_FAILED", "SyntaxError"),
-        ("raise SystemExit(0)", "IMPORT_FAILED", "SystemExit"),
-        ("class Other: pass", "INVALID_PREDICTOR", "must have a class PythonPredictor"),
-        ("class PythonPredictor:\n    def predict(self, data): pass", "INVALID_PREDICTOR", "asks for 'data'"),
-        (
-            "class PythonPredictor:\n    def __init__(self, x): pass\n    def predict(self): pass",
-            "INVALID_PREDICTOR",
-            "'x'",
-        ),
-        (
-            "class PythonPredictor:\n    def __init__(self, config):\n        1 / 0\n    def predict(self): pass",
-            "CONSTRUCTOR_FAILED",
-            "ZeroDivisionError",
-        ),
-        (
-            "import os\nclass PythonPredictor:\n    def __init__(self): os.abort()\n    def predict(self): pass",
-            "CONSTRUCTOR_FAILED",
-            "SIGABRT",
-        ),
-    ],
-)
-def test_a_load_failure_ends_the_replica_and_says_why(
-    tmp_path: pathlib.Path, source: str, reason: str, text: str
-) -> None:
-    with running(tmp_path, source, predictor={"processesPerReplica": 2}, ready=False) as replica:
-        assert replica.process.wait(15) == 1
-        failure = replica.state["failure"]
-        assert (failure["reason"], replica.state["state"]) == (reason, "UNREADY")
-        assert text in failure["message"]
-        assert "runtime/shim" not in failure["message"].split("Fatal Python error")[0]
-        assert not any(alive(worker["pid"]) for worker in replica.state["workers"])
+BROKEN = {
+    "missing module": ("import nothing_like_this", "IMPORT_FAILED", "No module named 'nothing_like_this'"),
+    "syntax": ("def f(:", "IMPORT_FAILED", "SyntaxError"),
+    "exit": ("raise SystemExit(0)", "IMPORT_FAILED", "SystemExit"),
+    "no class": ("class Other: pass", "INVALID_PREDICTOR", "must have a class PythonPredictor"),
+    "argument of predict": (
+        "class PythonPredictor:\n    def predict(self, data): pass",
+        "INVALID_PREDICTOR",
+        "asks for 'data'",
+    ),
+    "argument of the constructor": (
+        "class PythonPredictor:\n    def __init__(self, x): pass\n    def predict(self): pass",
+        "INVALID_PREDICTOR",
+        "'x'",
+    ),
+    "constructor": (
+        "class PythonPredictor:\n    def __init__(self, config):\n        1 / 0\n    def predict(self): pass",
+        "CONSTRUCTOR_FAILED",
+        "ZeroDivisionError",
+    ),
+    "native crash": (
+        "import os\nclass PythonPredictor:\n    def __init__(self): os.abort()\n    def predict(self): pass",
+        "CONSTRUCTOR_FAILED",
+        "SIGABRT",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Replica]]:
+    """One replica of each, started side by side."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            name: stack.enter_context(
+                running(tmp_path_factory.mktemp("broken"), source, predictor={"processesPerReplica": 2}, ready=False)
+            )
+            for name, (source, _, _) in BROKEN.items()
+        }
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_load_failure_ends_the_replica_and_says_why(broken: dict[str, Replica], name: str) -> None:
+    (_, reason, text), replica = BROKEN[name], broken[name]
+    assert replica.process.wait(15) == 1
+    failure = replica.state["failure"]
+    assert (failure["reason"], replica.state["state"]) == (reason, "UNREADY")
+    assert text in failure["message"]
+    assert "runtime/shim" not in failure["message"].split("Fatal Python error")[0]
+    assert not any(alive(worker["pid"]) for worker in replica.state["workers"])
 
 
 def test_before_it_is_ready_it_lives_and_refuses(tmp_path: pathlib.Path) -> None:
@@ -205,10 +220,3 @@ def test_a_drain_has_an_end(tmp_path: pathlib.Path, hurry: Callable[[Replica], N
         assert stuck.result().status_code == 503
         assert replica.process.wait(10) == 0
         assert not any(alive(pid) for pid in workers)
-
-
-def test_workers_die_with_a_killed_front(tmp_path: pathlib.Path) -> None:
-    with running(tmp_path, SLOW, predictor={"processesPerReplica": 2}) as replica:
-        workers = replica.worker_pids
-        replica.process.kill()
-        wait_for(lambda: not any(alive(pid) for pid in workers), 5)

@@ -10,15 +10,13 @@ import pytest
 from tests.runtime.replica import Replica, running, wait_for
 
 SOURCE = """
-import os, subprocess
+import subprocess
 
 class PythonPredictor:
     def __init__(self):
         self.child = subprocess.Popen(["sleep", "1000"])
 
-    def predict(self, query_params):
-        if "die" in query_params:
-            os.abort()
+    def predict(self):
         return self.child.pid
 """
 
@@ -43,25 +41,25 @@ def processes_of(replica: Replica) -> list[int]:
     return found
 
 
-def kill_front(replica: Replica) -> None:
+def stop(replica: Replica, child: int) -> None:
+    assert replica.stop() == 0
+
+
+def kill_front(replica: Replica, child: int) -> None:
     replica.process.kill()
     replica.process.wait(5)
 
 
-def kill_worker(replica: Replica) -> None:
-    os.kill(replica.worker_pids[0], signal.SIGKILL)
+def kill_worker(replica: Replica, child: int) -> None:
+    os.kill(os.getpgid(child), signal.SIGKILL)
 
 
-def crash_worker(replica: Replica) -> None:
-    assert replica.client.post("/?die").status_code == 503
-
-
-@pytest.mark.parametrize("end", [kill_front, kill_worker, crash_worker, Replica.stop])
-def test_nothing_is_left_behind(tmp_path: pathlib.Path, end: Callable[[Replica], None]) -> None:
-    with running(tmp_path, SOURCE) as replica:
-        child = int(replica.client.post("/").text)
-        assert runs(child) and len(processes_of(replica)) == 2
-        end(replica)
+@pytest.mark.parametrize("end", [kill_front, kill_worker, stop])
+def test_nothing_is_left_behind(tmp_path: pathlib.Path, end: Callable[[Replica, int], None]) -> None:
+    with running(tmp_path, SOURCE, predictor={"processesPerReplica": 2}) as replica:
+        child, workers = int(replica.client.post("/").text), replica.worker_pids
+        assert runs(child) and len(processes_of(replica)) == len(workers) == 2
+        end(replica, child)
         wait_for(lambda: not runs(child), 5)
-        if end in (kill_front, Replica.stop):
-            wait_for(lambda: not processes_of(replica), 5)
+        if end in (kill_front, stop):
+            wait_for(lambda: not processes_of(replica) and not any(map(runs, workers)), 5)
