@@ -13,7 +13,7 @@ from services.apiserver import actions, model, observation, planner, rollout
 LONGEST = 200
 _MOST_PASSES = 1000
 # Longer than any replica has to prove itself.
-_IDLE_PASSES = 10
+_IDLE_PASSES = 20
 _SHOWN = actions.StartReplica | actions.StopReplica | actions.PublishRoute | actions.WithdrawRoute
 
 

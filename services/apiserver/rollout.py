@@ -11,7 +11,7 @@ from services.apiserver import model, observation
 
 # How long a new replica has to answer requests before it counts and an old one may leave. A predictor that crashes on
 # its first requests does so within this time when there is traffic at all; longer would slow every deploy down.
-BAKE_SECONDS = 2.0
+BAKE_SECONDS = 1.0
 # Once a replica of the new revision has crashed, a quiet moment proves little.
 BAKE_AFTER_CRASH_SECONDS = 15.0
 # The second crash condemns: the first may be somebody's kill -9.
@@ -93,10 +93,13 @@ def baked(api: model.Api, replica: model.Replica, crashes: int, now: float) -> b
 
 
 def baked_at(api: model.Api, replica: model.Replica, crashes: int) -> float:
-    """When `replica`, ready now, has answered for long enough. Counts from when the gateway took it in."""
+    """When `replica`, ready now, has answered for long enough. Counts from when the gateway took it in. What has
+    nothing to fall back to needs no proof: waiting would not make a first deployment any safer."""
     rollout = api.rollout
     since = max(replica.ready_time or replica.create_time, rollout.progress_time if rollout else 0.0)
-    return since + (BAKE_AFTER_CRASH_SECONDS if crashes or replica.restart_count else BAKE_SECONDS)
+    if crashes or replica.restart_count:
+        return since + BAKE_AFTER_CRASH_SECONDS
+    return since + BAKE_SECONDS if api.serving_revision else since
 
 
 def conclude(api: model.Api, *, available: int, old: int, now: float) -> Verdict:

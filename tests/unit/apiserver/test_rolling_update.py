@@ -152,6 +152,16 @@ def test_after_a_crash_the_proof_takes_longer() -> None:
     assert waits == rollout.BAKE_AFTER_CRASH_SECONDS - rollout.BAKE_SECONDS
 
 
+def test_a_first_deployment_is_over_as_soon_as_it_is_routed() -> None:
+    going = model.Rollout(model.RolloutState.IN_PROGRESS, "", "r1", NOW - 5, NOW, ready_high_water=1)
+    api = records.api(rollout=going)
+    ready = replica("a", age=5, ready_time=NOW)
+    done = record(decide(seen(api, [ready])))
+    assert done is not None and done.serving_revision == "r1"
+    fallen = dataclasses.replace(ready, restart_count=1)
+    assert record(decide(seen(api, [fallen]))) is None
+
+
 @pytest.mark.parametrize(("waited", "fails"), [(599.0, False), (601.0, True)])
 def test_a_revision_that_never_gets_ready_is_given_up(waited: float, fails: bool) -> None:
     slow = replica("b", "r2", state=model.ReplicaState.STARTING, message="loading weights")
