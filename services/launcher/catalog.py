@@ -11,12 +11,16 @@ from collections.abc import Mapping
 
 from services.launcher import cluster, layout
 
+# From SIGTERM to SIGKILL. The monitor grants its last save eight seconds, and closes its doors before.
+_GRACE = 5.0
+_GRACES = {"monitor": 10.0}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
     """`prepare` is run to its end before the first start of every supervisor's life. All of `probes`, host:port or the
     path of a socket, accept connections once the service is ready; `ready_path` is then asked at `admin`, where there
-    is one."""
+    is one. `grace` is how many seconds it gets between SIGTERM and SIGKILL."""
 
     name: str
     command: tuple[str, ...]
@@ -27,6 +31,7 @@ class Service:
     prepare: tuple[str, ...] = ()
     ready_path: str = ""
     admin: str = ""
+    grace: float = _GRACE
 
 
 def services(addresses: cluster.Addresses, where: layout.Layout, environ: Mapping[str, str]) -> tuple[Service, ...]:
@@ -70,6 +75,7 @@ def _python(
         log=where.service_logs / f"{name}.log",
         address=address,
         probes=(address,),
+        grace=_GRACES.get(name, _GRACE),
     )
 
 
@@ -90,6 +96,9 @@ def _gateway(
         "1000",
         "--drain-time-s",
         "5",
+        # A draining gateway asks every caller to go, not only some of them.
+        "--drain-strategy",
+        "immediate",
         "--log-level",
         "warning",
     )

@@ -33,13 +33,11 @@ class Child:
         stopped: pathlib.Path,
         rng: random.Random,
         changed: Callable[[], None],
-        grace: float = 5.0,
     ) -> None:
         self.service = service
         self._stopped = stopped
         self._rng = rng
         self._changed = changed
-        self._grace = grace
         self._popen: subprocess.Popen[bytes] | None = None
         self._prepared = False
         self._failures = 0
@@ -58,13 +56,13 @@ class Child:
                 await self._start()
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after the grace; returns once the process is gone."""
+        """SIGTERM, then SIGKILL after the service's grace; returns once the process is gone."""
         identity = self.process.identity
         if identity is None:
             return
         processes.send_signal(identity, signal.SIGTERM)
-        if not await self._gone_within(self._grace):
-            _log.warning("%s did not end in %.0f s and is killed", self.service.name, self._grace)
+        if not await self._gone_within(self.service.grace):
+            _log.warning("%s did not end in %.0f s and is killed", self.service.name, self.service.grace)
             processes.kill_session(identity)
             await self._gone_within(2.0)
         self._failures = 0

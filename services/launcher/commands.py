@@ -179,8 +179,8 @@ def down(where: layout.Layout, environ: Mapping[str, str], *, timeout: float) ->
 def _end_supervisor(known: cluster.Cluster, timeout: float) -> None:
     assert known.supervisor is not None
     processes.send_signal(known.supervisor, signal.SIGTERM)
-    # Drain, its margin, and twice the grace of the services.
-    ends = time.monotonic() + timeout + 30
+    # Drain of the gateway and of the replicas, their margins, and twice the grace of the services.
+    ends = time.monotonic() + timeout + 45
     while processes.alive(known.supervisor) and time.monotonic() < ends:
         time.sleep(0.05)
     if processes.send_signal(known.supervisor, signal.SIGKILL):

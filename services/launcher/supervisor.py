@@ -9,15 +9,16 @@ import logging
 import random
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from services.chassis import processes
-from services.launcher import catalog, child, cluster, layout, logs, replicas, rotation
+from services.launcher import admin, catalog, child, cluster, draining, layout, logs, replicas, rotation
 
 _log = logging.getLogger("launcher")
 # The control plane goes first, so that nobody replaces the replicas; the gateway and the node go last.
 _FIRST = ("autoscaler", "apiserver")
 _HOUSEKEEPING = 10.0
+_GATEWAY_DRAIN = 5.0
 
 
 class Supervisor:
@@ -29,7 +30,6 @@ class Supervisor:
         *,
         identity: processes.Identity | None,
         rng: random.Random,
-        grace: float = 5.0,
     ) -> None:
         self._where = where
         self._cluster = dataclasses.replace(known, supervisor=identity)
@@ -40,7 +40,6 @@ class Supervisor:
                 stopped=where.stopped / service.name,
                 rng=rng,
                 changed=self._save,
-                grace=grace,
             )
             for service in services
         ]
@@ -54,8 +53,8 @@ class Supervisor:
         # The terminal that started us may close.
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         self._save()
-        tasks = [asyncio.create_task(each.run()) for each in self._children]
-        tasks.append(asyncio.create_task(self._keep_house()))
+        tasks = [asyncio.create_task(for_ever(each.service.name, each.run)) for each in self._children]
+        tasks.append(asyncio.create_task(for_ever("housekeeping", self._keep_house)))
         await told.wait()
         for task in tasks:
             task.cancel()
@@ -65,9 +64,11 @@ class Supervisor:
     async def stop(self, drain_timeout: float) -> None:
         """Ends everything: control plane, replicas with what they are doing, gateway and the rest."""
         _log.info("stopping the cluster; replicas get %.0f s to finish", drain_timeout)
+        await self._drain_gateway()
         await self._stop_some(first=True)
         await self._end_replicas(drain_timeout)
         await self._stop_some(first=False)
+        admin.clear(self._cluster.addresses.admin, self._where.gateway)
         # What the node could not end any more.
         hit = replicas.kill_recorded(self._where.replicas)
         if hit:
@@ -76,6 +77,15 @@ class Supervisor:
         self._cluster = dataclasses.replace(self._cluster, supervisor=None)
         self._save()
         _log.info("stopped")
+
+    async def _drain_gateway(self) -> None:
+        """While everything it routes to is there."""
+        gateway = next((each for each in self._children if each.service.ready_path), None)
+        if gateway is None or not gateway.process.alive:
+            return
+        left = await asyncio.to_thread(draining.drain, gateway.service.admin, timeout=_GATEWAY_DRAIN)
+        if left:
+            _log.warning("%d requests are in flight after %.0f s; the replicas may finish them", left, _GATEWAY_DRAIN)
 
     async def _end_replicas(self, timeout: float) -> None:
         node = next((each for each in self._children if each.service.name == "node"), None)
@@ -115,3 +125,14 @@ class Supervisor:
         except OSError as error:
             # A full disk must not end the supervision.
             _log.error("cannot write %s: %s", self._where.cluster, error)
+
+
+async def for_ever(name: str, work: Callable[[], Awaitable[None]], *, pause: float = 1.0) -> None:
+    """A mistake of ours in one task must not leave a service unsupervised, and not in silence either."""
+    while True:
+        try:
+            await work()
+            _log.error("%s: its supervision ended by itself and begins anew", name)
+        except Exception:
+            _log.exception("%s: its supervision failed and begins anew", name)
+        await asyncio.sleep(pause)

@@ -1,18 +1,12 @@
 """The gateway's admin page: a socket file of this user's, in a folder whose name is short enough, and what it says."""
 
-import os
 import pathlib
-import socket
 import stat
-import threading
-from collections.abc import Iterator
 
 import pytest
 
 from services.launcher import admin
-
-_OK = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nLIVE"
-_NOT_YET = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nINIT"
+from tests.fakes import admin_page
 
 
 @pytest.fixture
@@ -45,38 +39,12 @@ def test_what_was_made_for_the_socket_goes_with_it_and_the_home_stays(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def page(tmp_path: pathlib.Path) -> Iterator[tuple[str, list[bytes]]]:
-    """A page that gives the answers that are put into the list."""
-    path, answers = str(tmp_path / "admin.sock"), [_OK]
-    server = socket.socket(socket.AF_UNIX)
-    server.bind(path)
-    server.listen()
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(10_000)
-                connection.sendall(answers[-1])
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield path, answers
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
-    thread.join(5)
-
-
-def test_a_page_that_answers_and_one_that_says_no(page: tuple[str, list[bytes]]) -> None:
-    path, answers = page
-    assert admin.ask(path, "GET", "/ready", timeout=5) == "LIVE"
-    answers.append(_NOT_YET)
+def test_a_page_that_answers_and_one_that_says_no(tmp_path: pathlib.Path) -> None:
+    page = admin_page.AdminPage(tmp_path, lambda _: (200, "LIVE"))
+    assert admin.ask(page.path, "GET", "/ready", timeout=5) == "LIVE"
+    page.answer = lambda _: (503, "INITIALIZING")
     with pytest.raises(admin.Unreachable, match="503"):
-        admin.ask(path, "GET", "/ready", timeout=5)
-    os.unlink(path)
+        admin.ask(page.path, "GET", "/ready", timeout=5)
+    page.close()
     with pytest.raises(admin.Unreachable, match=r"admin\.sock"):
-        admin.ask(path, "GET", "/ready", timeout=5)
+        admin.ask(page.path, "GET", "/ready", timeout=5)
