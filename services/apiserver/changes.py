@@ -57,6 +57,20 @@ def needs_revision(api: model.Api, target: model.Revision, spec: specs.ApiSpec) 
     return failed or revisions.content_digest(spec) != target.content_digest
 
 
+def answered(api: model.Api, goal: str) -> model.Api:
+    """The record once its user wants `goal`. When that is what serves, an update that failed is nobody's wish any more,
+    and no reason to call the API unready."""
+    if not update_failed(api) or goal != api.serving_revision:
+        return api
+    assert api.rollout is not None
+    return dataclasses.replace(api, rollout=dataclasses.replace(api.rollout, state=model.RolloutState.SUPERSEDED))
+
+
+def update_failed(api: model.Api) -> bool:
+    """Whether the last rollout failed and another revision serves since."""
+    return bool(api.serving_revision) and api.rollout is not None and api.rollout.state is model.RolloutState.FAILED
+
+
 def clamp(wanted: int, bounds: specs.Autoscaling) -> int:
     return max(bounds.min_replicas, min(wanted, bounds.max_replicas))
 

@@ -63,8 +63,9 @@ class Deploying:
             goal = await rollbacks.find(self._store, api, revision_id)
             now = self._clock.now()
             moved = changes.changed(api, content.with_content(api.spec, goal.spec), now)
-            event = self._event(api, "RolledBack", f"Going back from {api.target_revision} to {goal.id}.", goal.id)
-            return Step(dataclasses.replace(moved, target_revision=goal.id), events=(event,))
+            settled = dataclasses.replace(changes.answered(moved, goal.id), target_revision=goal.id)
+            text = f"Going back from {_wished(api)} to {goal.id}."
+            return Step(settled, events=(self._event(api, "RolledBack", text, goal.id),))
 
         return await self._write(name, "", step, ask)
 
@@ -156,7 +157,8 @@ class Deploying:
         moved = dataclasses.replace(changes.changed(api, spec, self._clock.now()), labels=labels)
         if not changes.needs_revision(api, target, spec):
             text = f"Changed {', '.join(differing[:10]) or 'the source'}{' and more' if len(differing) > 10 else ''}."
-            return Step(moved, events=(self._event(api, "ApiUpdated", text),))
+            settled = changes.answered(moved, api.target_revision)
+            return Step(settled, events=(self._event(api, "ApiUpdated", text),))
         fresh = await self._revision(api, spec, model.RevisionCause.DEPLOY)
         event = self._event(api, "Deployed", f"Deployed {fresh.id}.", fresh.id)
         return Step(dataclasses.replace(moved, target_revision=fresh.id), fresh, (event,))
@@ -226,6 +228,11 @@ def _check_alive(api: model.Api) -> None:
             metadata={"name": api.name},
             retry_after=1.0,
         )
+
+
+def _wished(api: model.Api) -> str:
+    """The revision that was asked for last."""
+    return api.rollout.to_revision if api.rollout is not None and changes.update_failed(api) else api.target_revision
 
 
 def _because(text: str, reason: str) -> str:

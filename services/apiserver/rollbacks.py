@@ -1,6 +1,6 @@
 """Where a rollback goes to."""
 
-from services.apiserver import errors, model, ports
+from services.apiserver import changes, errors, model, ports
 from services.apiserver import revisions as content
 
 _PAGE = 100
@@ -14,7 +14,8 @@ async def find(store: ports.StorePort, api: model.Api, revision_id: str) -> mode
     if api.serving_revision:
         serving = await store.get_revision(api.name, api.serving_revision)
         # After a failed rollout the target is back already, and the spec still says what failed.
-        if api.serving_revision != api.target_revision or content.content_digest(api.spec) != serving.content_digest:
+        differs = content.content_digest(api.spec) != serving.content_digest
+        if api.serving_revision != api.target_revision or differs or changes.update_failed(api):
             return serving
     return await _retired(store, api)
 
