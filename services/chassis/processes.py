@@ -1,6 +1,7 @@
 """Processes that outlive the one that started them: told apart for ever, watched without being a parent, ended whole.
 
 A pid alone names nothing, because pids are used again. A pid with its start time (and the boot it belongs to) does.
+Those who start processes on addresses of their own choice ask here, too, whether an address is free.
 Linux only: it reads /proc and uses pidfds.
 """
 
@@ -9,6 +10,7 @@ import dataclasses
 import os
 import pathlib
 import signal
+import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -138,6 +140,19 @@ def proportional_bytes(pid: int) -> int:
         return resident_bytes(pid)
     lines = [line.split() for line in text.splitlines() if line.startswith("Pss:")]
     return int(lines[0][1]) * 1024 if lines else 0
+
+
+def is_free(address: str) -> bool:
+    """Whether a server can listen on host:port."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        # Connections in TIME_WAIT do not hinder a server; listeners do.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return False
+    return True
 
 
 def _stat(pid: int) -> _Stat | None:

@@ -2,7 +2,6 @@
 
 import pathlib
 import random
-import socket
 from collections.abc import Iterator, Mapping
 
 from services.chassis import processes
@@ -37,19 +36,19 @@ def choose(
         (data, "--data-port", "CORTEX_DATA_ADDRESS"),
         (control, "--control-port", "CORTEX_CONTROL_ADDRESS"),
     ):
-        if address not in ours and not is_free(address):
+        if address not in ours and not processes.is_free(address):
             raise AddressTaken(_explain(address, flag, variable))
     if data == control:
         raise AddressTaken(f"the data and the control listener cannot both be {data}; change --control-port")
     taken = {data, control}
 
     def pick(wanted: str | None) -> str:
-        if wanted and wanted not in taken and (wanted in ours or is_free(wanted)):
+        if wanted and wanted not in taken and (wanted in ours or processes.is_free(wanted)):
             taken.add(wanted)
             return wanted
         for _ in range(1000):
             address = f"127.0.0.1:{rng.randint(_FIRST, _LAST)}"
-            if address not in taken and is_free(address):
+            if address not in taken and processes.is_free(address):
                 taken.add(address)
                 return address
         raise AddressTaken(f"no free port between {_FIRST} and {_LAST} is left for the services")
@@ -66,17 +65,6 @@ def choose(
             if name != "gateway"
         },
     )
-
-
-def is_free(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return False
-    return True
 
 
 def holder(port: int, proc: pathlib.Path = pathlib.Path("/proc")) -> str:

@@ -1,9 +1,8 @@
 """Addresses of replicas: loopback ports below the ephemeral range, so that no outgoing connection ever takes one."""
 
 import random
-import socket
 
-from services.chassis import errors
+from services.chassis import errors, processes
 from services.node import model
 
 _HOST = "127.0.0.1"
@@ -31,25 +30,13 @@ class Addresses:
         for _ in range(self._count):
             port = self._first + self._next
             self._next = (self._next + 1) % self._count
-            if port not in self._held and is_free(f"{_HOST}:{port}"):
+            if port not in self._held and processes.is_free(f"{_HOST}:{port}"):
                 self._held.add(port)
                 return f"{_HOST}:{port}"
         raise errors.ResourceExhausted(
             f"no free port between {self._first} and {self._first + self._count - 1} is left for a replica; "
             "stop some, or widen CORTEX_REPLICA_FIRST_PORT and CORTEX_REPLICA_LAST_PORT"
         )
-
-
-def is_free(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        # Connections in TIME_WAIT do not hinder a server; listeners do.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return False
-    return True
 
 
 def _ports(record: model.Record) -> set[int]:

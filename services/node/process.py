@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from services.chassis import processes
-from services.node import addresses, convert, limits, model, records, reports, settings
+from services.node import convert, limits, model, records, reports, settings
 
 _BOOT_LOG_LARGEST = 1024 * 1024
 _PASS = (
@@ -152,7 +152,7 @@ class Processes:
         self._reader.forget(self._folders.folder(record.wish.replica) / "state.json")
 
     def addresses_free(self, record: model.Record) -> bool:
-        return addresses.is_free(record.http_address) and addresses.is_free(record.grpc_address)
+        return processes.is_free(record.http_address) and processes.is_free(record.grpc_address)
 
     def _log_file(self, wish: model.Wish) -> pathlib.Path:
         _, namespace, _, api = wish.api.split("/")

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,3 +78,11 @@ def test_memory_and_command_line_of_ourselves() -> None:
     assert "pytest" in " ".join(processes.command_line(own)) or processes.command_line(own)[0]
     assert processes.command_line(2**22 + 1) == ()
     assert processes.resident_bytes(2**22 + 1) == 0
+
+
+def test_an_address_is_free_until_somebody_listens_on_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert not processes.is_free(address)
+    assert processes.is_free(address)
+    assert not processes.is_free("192.0.2.1:80")
