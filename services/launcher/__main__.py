@@ -22,7 +22,8 @@ def _parser() -> argparse.ArgumentParser:
         ender = actions.add_parser(name, help=words)
         ender.add_argument("--timeout", type=float, default=30.0, help="seconds replicas may take to finish")
     status = actions.add_parser("status", help="show every process")
-    status.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    forms = ("table", "wide", "json", "yaml")
+    status.add_argument("-o", "--output", choices=forms, default="table", help="wide: with last exits and logs")
     for name, words in (("stop-service", "keep one service down"), ("start-service", "let it up again")):
         actions.add_parser(name, help=words).add_argument("service")
     for name in ("supervise", "render-gateway"):

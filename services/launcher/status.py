@@ -1,14 +1,16 @@
 """`status`: what of a cluster runs, asked of the processes themselves."""
 
 import asyncio
+import io
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.launcher import catalog, cluster, layout, probing
 
-_COLUMNS = ("service", "health", "pid", "uptime", "restarts", "address", "last_exit", "log")
+_COLUMNS = ("service", "health", "pid", "uptime", "restarts", "address")
+_WIDE = (*_COLUMNS, "last_exit", "log")
 
 
 def collect(where: layout.Layout, environ: Mapping[str, str], now: float) -> dict[str, Any]:
@@ -58,12 +60,12 @@ def _row(
     }
 
 
-def table(status: Mapping[str, Any]) -> str:
+def table(status: Mapping[str, Any], columns: Sequence[str] = _COLUMNS) -> str:
     if not status["services"]:
         return f"no cluster in {status['home']}; start one with: cortex up\n"
-    rows = [[_cell(row[column]) for column in _COLUMNS] for row in status["services"]]
-    lines = [[column.upper() for column in _COLUMNS], *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
+    rows = [[_cell(row[column]) for column in columns] for row in status["services"]]
+    lines = [[column.upper() for column in columns], *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     text = "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
@@ -78,12 +80,30 @@ def _cell(value: Any) -> str:
     return f"{value:.0f}s" if isinstance(value, float) else str(value)
 
 
-def as_json(status: Mapping[str, Any]) -> str:
-    return json.dumps(status, indent=2) + "\n"
+def as_yaml(status: Mapping[str, Any]) -> str:
+    from ruamel import yaml
+
+    writer, text = yaml.YAML(typ="safe", pure=True), io.StringIO()
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # a documented switch, typed None
+    writer.dump(dict(status), text)
+    return text.getvalue()
+
+
+def render(status: Mapping[str, Any], form: str) -> str:
+    match form:
+        case "json":
+            return json.dumps(status, indent=2) + "\n"
+        case "yaml":
+            return as_yaml(status)
+        case "wide":
+            return table(status, _WIDE)
+        case _:
+            return table(status)
 
 
 def show(where: layout.Layout, environ: Mapping[str, str], output: str) -> tuple[str, int]:
     """The text and the exit status: 0 when everything serves, 3 when nothing runs, 1 in between."""
     status = collect(where, environ, time.time())
     code = 0 if status.get("ready") else 1 if status["running"] else 3
-    return (as_json(status) if output == "json" else table(status)), code
+    return render(status, output), code
