@@ -43,7 +43,7 @@ def deploy(cluster: clusters.Cluster, name: str) -> tuple[float, float]:
     body = json.dumps(json.loads((EXAMPLE / "sample.json").read_text())).encode()
     caller = threading.Thread(target=first_200, args=(f"http://{cluster.data_address}/{name}", body, began, found))
     caller.start()
-    cluster.deploy(folder, "--timeout", "300")
+    cluster.deploy(folder, "--timeout", "300s")
     ended = time.monotonic() - began
     caller.join()
     return found[0], ended

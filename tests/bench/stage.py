@@ -50,7 +50,7 @@ def gateway(port: int, workload: str) -> None:
     cluster.data_address = f"127.0.0.1:{port}"
     try:
         cluster.up()
-        cluster.deploy(project(workload, home), "--timeout", "300")
+        cluster.deploy(project(workload, home), "--timeout", "300s")
         signal.pause()
     finally:
         cluster.down()
