@@ -80,7 +80,7 @@ def _access_log(chosen: settings.Settings) -> str:
 
 
 def main() -> None:
-    chosen = loader.load(settings.Settings, os.environ)
+    chosen = loader.load_or_exit(settings.Settings, os.environ, "apiserver")
     telemetry.set_up_logs("apiserver", chosen.log_level)
     asyncio.run(serve(chosen))
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -62,18 +61,15 @@ async def serve(chosen: options.Settings, tracing: telemetry.Telemetry) -> None:
         await channel.close()
 
 
-def main() -> int:
-    try:
-        chosen = settings.load(options.Settings, os.environ)
-    except settings.SettingsError as error:
-        print(f"autoscaler: {error}", file=sys.stderr)  # noqa: T201  # no log exists yet
-        return 2
+def main() -> None:
+    chosen = settings.load_or_exit(options.Settings, os.environ, "autoscaler")
     telemetry.set_up_logs("autoscaler", chosen.log_level)
     tracing = telemetry.set_up_tracing("cortex-autoscaler", chosen.listen, os.environ)
-    asyncio.run(serve(chosen, tracing))
-    tracing.shutdown()
-    return 0
+    try:
+        asyncio.run(serve(chosen, tracing))
+    finally:
+        tracing.shutdown()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

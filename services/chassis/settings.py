@@ -6,6 +6,7 @@ be set. Paths, numbers, booleans and strings are understood; anything else is a 
 
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -37,6 +38,14 @@ def load(cls: type[T], environ: Mapping[str, str], prefix: str = "CORTEX_") -> T
     if problems:
         raise SettingsError("; ".join(problems))
     return cls(**values)
+
+
+def load_or_exit(cls: type[T], environ: Mapping[str, str], program: str) -> T:
+    """As `load`, for the first line of a program: what is wrong is told in one line, and the program ends."""
+    try:
+        return load(cls, environ)
+    except SettingsError as error:
+        sys.exit(f"{program}: {error}")
 
 
 def _parse(kind: str, text: str) -> Any:

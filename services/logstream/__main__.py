@@ -3,7 +3,6 @@
 import asyncio
 import os
 import resource
-import sys
 
 from cortex.logstream.v1 import logstream_service_pb2, logstream_service_pb2_grpc
 from services.chassis import channels, clock, server, settings, telemetry
@@ -12,7 +11,7 @@ from services.logstream import settings as own
 
 
 async def serve(config: own.Settings) -> None:
-    tracing = telemetry.set_up_tracing("logstream", str(os.getpid()), os.environ)
+    tracing = telemetry.set_up_tracing("cortex-logstream", str(os.getpid()), os.environ)
     channel = channels.connect(config.apiserver_address, tracing)
     window_ns = config.logstream_window_ms * 1_000_000
     pool = tail.system_pool(config.logstream_threads)
@@ -36,10 +35,7 @@ async def serve(config: own.Settings) -> None:
 
 
 def main() -> None:
-    try:
-        config = settings.load(own.Settings, os.environ)
-    except settings.SettingsError as error:
-        sys.exit(f"logstream: {error}")
+    config = settings.load_or_exit(own.Settings, os.environ, "logstream")
     telemetry.set_up_logs("logstream", config.log_level)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # every tail holds the files it follows

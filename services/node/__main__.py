@@ -4,6 +4,7 @@ import asyncio
 import os
 import pathlib
 import random
+import sys
 import time
 
 from cortex.node.v1 import node_service_pb2_grpc
@@ -89,9 +90,12 @@ async def serve(chosen: settings.Settings) -> None:
 
 
 def main() -> None:
-    chosen = loader.load(settings.Settings, os.environ)
+    chosen = loader.load_or_exit(settings.Settings, os.environ, "node")
     telemetry.set_up_logs("node", chosen.log_level)
-    asyncio.run(serve(chosen))
+    try:
+        asyncio.run(serve(chosen))
+    except loader.SettingsError as error:
+        sys.exit(f"node: {error}")
 
 
 if __name__ == "__main__":

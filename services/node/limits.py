@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from services.chassis import processes
+from services.chassis import processes, settings
 
 _log = structlog.get_logger("limits")
 
@@ -96,17 +96,19 @@ class Cgroups:
 
 
 def choose(wanted: str, cgroup: str, node: str, *, root: pathlib.Path, own: str) -> Enforcement:
-    """`wanted` is auto, cgroup or watch; `own` is the text of /proc/self/cgroup. Raises ValueError where `cgroup` is
-    asked for and cannot be had."""
+    """`wanted` is auto, cgroup or watch; `own` is the text of /proc/self/cgroup. Raises SettingsError
+    where `cgroup` is asked for and cannot be had."""
     if wanted not in ("auto", "cgroup", "watch"):
-        raise ValueError(f"CORTEX_MEMORY_ENFORCEMENT={wanted!r}: expected auto, cgroup or watch")
+        raise settings.SettingsError(f"CORTEX_MEMORY_ENFORCEMENT={wanted!r}: expected auto, cgroup or watch")
     if wanted == "watch":
         return Watching()
     for version, parent in _parents(cgroup, root, own):
         if enforcement := _probe(parent / f"cortex-{node}", version):
             return enforcement
     if wanted == "cgroup":
-        raise ValueError("no memory cgroup can be written here; name a delegated one in CORTEX_CGROUP, or use watch")
+        raise settings.SettingsError(
+            "no memory cgroup can be written here; name a delegated one in CORTEX_CGROUP, or use watch"
+        )
     return Watching()
 
 

@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from cortex.apiserver.v1 import spec_pb2
 from cortex.node.v1 import node_service_pb2
 from cortex.runtime.v1 import replica_config_pb2
-from services.chassis import errors, processes
+from services.chassis import errors, processes, settings
 from services.node import (
     addresses,
     convert,
@@ -171,9 +171,9 @@ async def test_a_change_does_not_swallow_the_end_of_its_watcher() -> None:
 def test_cgroups_are_probed_and_never_insisted_on(tmp_path: pathlib.Path) -> None:
     assert limits.choose("watch", "", "n", root=tmp_path, own="").name == "watch"
     assert limits.choose("auto", "", "n", root=tmp_path / "none", own="0::/user").name == "watch"
-    with pytest.raises(ValueError, match="CORTEX_CGROUP"):
+    with pytest.raises(settings.SettingsError, match="CORTEX_CGROUP"):
         limits.choose("cgroup", "", "n", root=tmp_path / "none", own="")
-    with pytest.raises(ValueError, match="expected auto"):
+    with pytest.raises(settings.SettingsError, match="expected auto"):
         limits.choose("wrong", "", "n", root=tmp_path, own="")
 
 
