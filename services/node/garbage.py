@@ -38,11 +38,11 @@ def choose(entries: Sequence[Entry], in_use: frozenset[str], most: int, now: flo
 def leftovers(folder: pathlib.Path, now: float) -> list[pathlib.Path]:
     """What broken work left behind: half-unpacked bundles and half-downloaded ones, a day old."""
     found = [*folder.glob("*.new-*"), *folder.glob("*.part"), *folder.glob("*.zip")]
-    return [path for path in found if now - path.stat().st_mtime > 86_400]
+    return [path for path in found if (used := _used_time(path)) is not None and now - used > 86_400]
 
 
 class Collector:
-    """Looks through `folders` every `interval` seconds and whenever `wake` is called."""
+    """Looks through `folders` every `interval` seconds. Whatever goes wrong with that is told and ends nothing."""
 
     def __init__(
         self,
@@ -58,25 +58,20 @@ class Collector:
         self._most = most
         self._now = now
         self._interval = interval
-        self._wake = asyncio.Event()
-
-    def wake(self) -> None:
-        self._wake.set()
 
     async def run(self) -> None:
         while True:
+            await asyncio.sleep(self._interval)
             try:
-                async with asyncio.timeout(self._interval):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
-            await asyncio.to_thread(self.collect)
+                # Asked here, on the loop that changes what is asked about.
+                await asyncio.to_thread(self.collect, self._in_use())
+            except Exception:
+                _log.exception("nothing more is collected before the next look")
 
-    def collect(self) -> None:
+    def collect(self, in_use: frozenset[str]) -> None:
         now = self._now()
         entries = [entry for folder in self._folders for entry in _measure(folder)]
-        for entry in choose(entries, self._in_use(), self._most, now):
+        for entry in choose(entries, in_use, self._most, now):
             _log.info("removing", path=str(entry.path), bytes=entry.bytes)
             archive.remove(entry.path)
         for path in (path for folder in self._folders for path in leftovers(folder, now)):
@@ -87,9 +82,17 @@ class Collector:
 def _measure(folder: pathlib.Path) -> list[Entry]:
     found = []
     for path in folder.iterdir():
-        if path.is_dir() and ".new-" not in path.name:
-            found.append(Entry(path, _size(path), path.stat().st_mtime))
+        # A build that failed is removed by its builder, perhaps now.
+        if path.is_dir() and ".new-" not in path.name and (used := _used_time(path)) is not None:
+            found.append(Entry(path, _size(path), used))
     return found
+
+
+def _used_time(path: pathlib.Path) -> float | None:
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def _size(folder: pathlib.Path) -> int:

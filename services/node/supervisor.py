@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import structlog
 
@@ -12,10 +12,9 @@ _log = structlog.get_logger("supervisor")
 
 
 class Supervisor:
-    def __init__(self, tools: reconciler.Tools, hub: watch.Hub, on_removed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, tools: reconciler.Tools, hub: watch.Hub) -> None:
         self._tools = tools
         self._hub = hub
-        self._on_removed = on_removed
         self._replicas: dict[str, reconciler.Reconciler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -66,7 +65,6 @@ class Supervisor:
     def _changed(self, changed: reconciler.Reconciler) -> None:
         if changed.removed:
             self._replicas.pop(changed.view.id, None)
-            self._on_removed()
         view = changed.view
         _log.info("replica", replica=view.id, state=view.state.value, message=view.message[:200])
         self._hub.publish(watch.Change(view, removed=changed.removed))

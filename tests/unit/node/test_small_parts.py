@@ -6,6 +6,8 @@ import json
 import pathlib
 import random
 import socket
+import threading
+import time
 
 import pytest
 from google.protobuf import json_format
@@ -145,6 +147,29 @@ def test_garbage_is_chosen_by_age_and_never_in_use() -> None:
     assert [entry.path.name for entry in chosen] == ["old", "newer"]
     assert garbage.choose(entries, frozenset(), 40, 10_000.0) == []
     assert "young" not in [entry.path.name for entry in garbage.choose(entries, frozenset(), 0, 10_000.0)]
+
+
+async def test_the_collector_asks_on_the_loop_and_outlives_what_goes_wrong(tmp_path: pathlib.Path) -> None:
+    asked_by: list[threading.Thread] = []
+
+    def in_use() -> frozenset[str]:
+        asked_by.append(threading.current_thread())
+        if len(asked_by) == 1:
+            raise RuntimeError("dictionary changed size during iteration")
+        return frozenset({"used"})
+
+    for name in ("used", "unused"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x" * 10_000)
+    (tmp_path / "a.zip").symlink_to("nowhere")
+    later = time.time() + 1000
+    collector = garbage.Collector([tmp_path], in_use, most=0, now=lambda: later, interval=0.001)
+    task = asyncio.create_task(collector.run())
+    async with asyncio.timeout(10):
+        while (tmp_path / "unused").exists():
+            await asyncio.sleep(0.001)
+    task.cancel()
+    assert (tmp_path / "used").exists() and set(asked_by) == {threading.main_thread()}
 
 
 async def test_a_slow_watcher_is_told_that_it_missed_something() -> None:
