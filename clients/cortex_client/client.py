@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cortex.apiserver.v1 import api_service_pb2, api_service_pb2_grpc, event_service_pb2, event_service_pb2_grpc
-from cortex_client import environments, exceptions, names, observing, streams
+from cortex_client import environments, exceptions, names, observing, streams, tracing
 from cortex_client.deployment import Deployment
 from cortex_client.transport import Pending, Transport
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cortex_client.project import loader
 
 _FOLLOW_GIVES_UP_AFTER = 300.0
+_FIRST_WITHIN = 1.0
 _PAGE = 1000
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -42,7 +43,9 @@ class Client:
         *,
         namespace: str | None = None,
         timeout: float = 30.0,
+        on_break: streams.OnBreak | None = None,
     ) -> None:
+        """`on_break` is told when a tail or a watch loses its connection and goes on trying."""
         found = (
             environments.Environment(environment or "(address)", address)
             if address
@@ -52,6 +55,7 @@ class Client:
         self.namespace = namespace or found.namespace
         self.transport = Transport(found)
         self.timeout = timeout
+        self._on_break = on_break
         self.apis = api_service_pb2_grpc.ApiServiceStub(self.transport.channel)
         self._events = event_service_pb2_grpc.EventServiceStub(self.transport.channel)
         self._kept_predictor: prediction.Predictor | None = None
@@ -106,7 +110,7 @@ class Client:
         """Deploys every API of `source`."""
         from cortex_client import deploying, upload
 
-        with deploying.prepare(source, _folder(project)) as prepared:
+        with deploying.prepare(source, _folder(project)) as prepared, tracing.together():
             upload.ensure(self.transport, self.namespace, prepared.bundle, progress=progress)
             return [self.apply(loaded, prepared) for loaded in prepared.apis]
 
@@ -126,7 +130,7 @@ class Client:
         """What deploy would do, per API; changes nothing. Files are uploaded where the server has to see them."""
         from cortex_client import deploying
 
-        with deploying.prepare(source, _folder(project)) as prepared:
+        with deploying.prepare(source, _folder(project)) as prepared, tracing.together():
             return [self.plan_one(loaded, prepared) for loaded in prepared.apis]
 
     def plan_one(self, loaded: loader.LoadedApi, prepared: deploying.Prepared) -> api_service_pb2.PlanApiResponse:
@@ -210,20 +214,37 @@ class Client:
         request = api_service_pb2.WatchApisRequest(
             parent=self.parent(all_namespaces), api=self.name(api) if api else ""
         )
+        return self._resuming(lambda: self.transport.stream(self.apis.WatchApis, request, None))
+
+    def _resuming(self, start: Callable[[], Iterator[Any]], again_at_end: bool = True) -> Iterator[Any]:
         return streams.resuming(
-            lambda: self.transport.stream(self.apis.WatchApis, request, None),
+            start,
             give_up_after=_FOLLOW_GIVES_UP_AFTER,
-            again_at_end=True,
+            first_within=_FIRST_WITHIN,
+            again_at_end=again_at_end,
+            on_break=self._on_break,
         )
 
     def events(self, api: str = "", *, limit: int = 100) -> list[event_pb2.Event]:
         """What happened lately, newest first."""
-        return list(self.start(self._events.ListEvents, self.events_request(api, limit)).result().events)
+        found: list[event_pb2.Event] = []
+        token = ""
+        while len(found) < limit:
+            answer = self.events_call(api, limit - len(found), page_token=token).result()
+            found.extend(answer.events)
+            token = answer.next_page_token
+            if not token:
+                break
+        return found
 
-    def events_request(self, api: str, limit: int) -> event_service_pb2.ListEventsRequest:
-        return event_service_pb2.ListEventsRequest(
-            parent=self.parent(), api=self.name(api) if api else "", page_size=limit
+    def events_call(self, api: str, limit: int, timeout: float | None = None, *, page_token: str = "") -> Pending:
+        request = event_service_pb2.ListEventsRequest(
+            parent=self.parent(),
+            api=self.name(api) if api else "",
+            page_size=min(limit, _PAGE),
+            page_token=page_token,
         )
+        return self.start(self._events.ListEvents, request, timeout)
 
     def follow_events(self, api: str = "", *, after: str = "") -> Iterator[event_pb2.Event]:
         """Events as they happen, resumed after breaks without loss."""
@@ -235,7 +256,7 @@ class Client:
             )
             return self.transport.stream(self._events.WatchEvents, request, None)
 
-        for message in streams.resuming(start, give_up_after=_FOLLOW_GIVES_UP_AFTER, again_at_end=True):
+        for message in self._resuming(start):
             if message.HasField("event"):
                 seen = message.event.name
                 yield message.event
@@ -280,7 +301,7 @@ class Client:
             self.name(api), follow=follow, since=since, tail_lines=tail, grep=grep, replicas=replicas,
             revision_id=revision, min_level=level, trace_id=trace,
         )  # fmt: skip
-        return observing.logs(self.transport, request, on_dropped, give_up_after=_FOLLOW_GIVES_UP_AFTER)
+        return observing.logs(self.transport, request, on_dropped, self._resuming)
 
     def metrics(self, api: str, window: datetime.timedelta | None = None) -> observing.ApiMetrics:
         """Requests, latencies and predictions; default window 15 minutes."""
@@ -319,9 +340,6 @@ class Client:
         return self._pages(
             lambda token: observing.decisions(self.transport, self.name(api), token, self.timeout).result(), "decisions"
         )
-
-    def events_call(self, api: str, limit: int, timeout: float | None = None) -> Pending:
-        return self.start(self._events.ListEvents, self.events_request(api, limit), timeout)
 
     # Predictions, which pass no control-plane process.
 

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import grpc
 
+    from cortex_client import tracing
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Violation:
@@ -33,7 +35,10 @@ class Violation:
 
 
 class CortexError(Exception):
-    """`reason` names a value of cortex.type.v1.ErrorReason without its prefix; `hint` says what to do next."""
+    """`reason` names a value of cortex.type.v1.ErrorReason without its prefix; `hint` says what to do next.
+
+    `cortex logs API --trace` finds the lines that were written for `trace_id`.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class CortexError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[Violation] = (),
         request_id: str = "",
+        trace_id: str = "",
         retry_after: float | None = None,
         hint: str = "",
     ) -> None:
@@ -52,6 +58,7 @@ class CortexError(Exception):
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
         self.request_id = request_id
+        self.trace_id = trace_id
         self.retry_after = retry_after
         self.hint = hint
 
@@ -113,8 +120,10 @@ class RolloutFailed(CortexError):
 class PredictionFailed(CortexError):
     """`status` is the HTTP status (or the gRPC code's name), `body` what came with it."""
 
-    def __init__(self, message: str, *, status: int | str, body: bytes = b"", request_id: str = "") -> None:
-        super().__init__(message, request_id=request_id)
+    def __init__(
+        self, message: str, *, status: int | str, body: bytes = b"", request_id: str = "", trace_id: str = ""
+    ) -> None:
+        super().__init__(message, request_id=request_id, trace_id=trace_id)
         self.status = status
         self.body = body
 
@@ -135,13 +144,15 @@ _BY_CODE: dict[str, type[CortexError]] = {
 }
 
 
-def from_rpc(error: "grpc.RpcError", request_id: str = "") -> CortexError:
+def from_rpc(error: "grpc.RpcError", label: "tracing.Label | None" = None) -> CortexError:
     """The one place where a gRPC error becomes ours."""
     call: Any = error
     code = call.code().name if callable(getattr(call, "code", None)) and call.code() else "UNKNOWN"
     text = call.details() if callable(getattr(call, "details", None)) else str(error)
     details = _details(call)
-    return _BY_CODE.get(code, Internal)(text or code, request_id=request_id, **details)
+    if label is not None:
+        details.update(request_id=label.request_id, trace_id=label.trace.trace_id)
+    return _BY_CODE.get(code, Internal)(text or code, **details)
 
 
 def _details(call: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 from cortex.autoscaler.v1 import autoscaler_service_pb2, autoscaler_service_pb2_grpc
 from cortex.logstream.v1 import logstream_service_pb2, logstream_service_pb2_grpc
 from cortex.monitor.v1 import monitor_service_pb2, monitor_service_pb2_grpc
-from cortex_client import streams
 from cortex_client.transport import Pending, Transport
 
 LogEntry = logstream_service_pb2.LogEntry
@@ -31,16 +30,14 @@ def logs(
     transport: Transport,
     request: logstream_service_pb2.TailLogsRequest,
     on_dropped: Callable[[DroppedNotice], None] | None,
-    *,
-    give_up_after: float,
+    resuming: Callable[[Callable[[], Iterator[Any]], bool], Iterator[Any]],
 ) -> Iterator[LogEntry]:
     stub = logstream_service_pb2_grpc.LogstreamServiceStub(transport.channel)
 
     def start() -> Iterator[logstream_service_pb2.TailLogsResponse]:
         return transport.stream(stub.TailLogs, request, None)
 
-    give_up = give_up_after if request.follow else 10.0
-    for message in streams.resuming(start, give_up_after=give_up, again_at_end=request.follow):
+    for message in resuming(start, request.follow):
         if message.HasField("dropped") and on_dropped is not None:
             on_dropped(message.dropped)
         yield from message.entries

@@ -1,13 +1,12 @@
 """One channel to the control plane: deadlines always, retries where a second try is safe, errors as ours."""
 
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
 
-from cortex_client import environments, exceptions
+from cortex_client import environments, exceptions, tracing
 
 # Every call of ours is a read, is idempotent, or carries a request_id: a second try never acts twice.
 _SERVICES = (
@@ -41,16 +40,18 @@ _OPTIONS = (
 class Pending:
     """A unary call under way; several of them cost one round trip together."""
 
-    def __init__(self, call: Any, request_id: str, translate: Callable[[grpc.RpcError, str], Exception]) -> None:
+    def __init__(
+        self, call: Any, label: tracing.Label, translate: Callable[[grpc.RpcError, tracing.Label], Exception]
+    ) -> None:
         self._call = call
-        self._request_id = request_id
+        self._label = label
         self._translate = translate
 
     def result(self) -> Any:
         try:
             return self._call.result()
         except grpc.RpcError as error:
-            raise self._translate(error, self._request_id) from None
+            raise self._translate(error, self._label) from None
 
 
 class Transport:
@@ -61,37 +62,36 @@ class Transport:
         self.channel = open_channel(environment.address, tls=environment.tls)
 
     def start(self, method: Any, request: Any, timeout: float) -> Pending:
-        request_id = uuid.uuid4().hex
-        metadata = (("x-request-id", request_id),)
-        return Pending(method.future(request, timeout=timeout, metadata=metadata), request_id, self.translate)
+        label = tracing.label()
+        return Pending(method.future(request, timeout=timeout, metadata=label.headers), label, self.translate)
 
     def call(self, method: Any, request: Any, timeout: float) -> Any:
         return self.start(method, request, timeout).result()
 
     def send(self, method: Any, requests: Iterator[Any], timeout: float) -> Any:
         """One client stream and its answer."""
-        request_id = uuid.uuid4().hex
+        label = tracing.label()
         try:
-            return method(requests, timeout=timeout, metadata=(("x-request-id", request_id),))
+            return method(requests, timeout=timeout, metadata=label.headers)
         except grpc.RpcError as error:
-            raise self.translate(error, request_id) from None
+            raise self.translate(error, label) from None
 
     def stream(self, method: Any, request: Any, timeout: float | None) -> Iterator[Any]:
         """The messages of one server stream; the stream is cancelled when the caller stops reading."""
-        request_id = uuid.uuid4().hex
-        call = method(request, timeout=timeout, metadata=(("x-request-id", request_id),))
+        label = tracing.label()
+        call = method(request, timeout=timeout, metadata=label.headers)
         try:
             yield from call
         except grpc.RpcError as error:
-            raise self.translate(error, request_id) from None
+            raise self.translate(error, label) from None
         finally:
             call.cancel()
 
-    def translate(self, error: grpc.RpcError, request_id: str) -> exceptions.CortexError:
-        found = exceptions.from_rpc(error, request_id)
+    def translate(self, error: grpc.RpcError, label: tracing.Label) -> exceptions.CortexError:
+        found = exceptions.from_rpc(error, label)
         if isinstance(found, exceptions.Unavailable) and not found.reason:
             where = self.environment
-            found.message = f"the control plane at {where.address} does not answer: {found.message}"
+            found.message = f"the control plane at {where.address} does not answer: {_cause(found.message)}"
             start = "is it running? `cortex up` starts it, `cortex status` shows it"
             found.hint = (
                 start if where.name == environments.LOCAL else f"check the address of environment {where.name!r}"
@@ -100,6 +100,11 @@ class Transport:
 
     def close(self) -> None:
         self.channel.close()
+
+
+def _cause(text: str) -> str:
+    """gRPC tells how it came to a failure, address by address; what failed stands last."""
+    return text.rpartition(": ")[2] if text.startswith("failed to connect") else text
 
 
 def open_channel(address: str, *, tls: bool) -> grpc.Channel:

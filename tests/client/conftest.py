@@ -12,6 +12,7 @@ import pytest
 from cortex_client.cli import root
 from tests.fakes.control_plane import ControlPlane
 
+OTEL = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
 YAML = "- name: iris\n  predictor:\n    type: python\n    path: predictor.py\n"
 
 
@@ -26,7 +27,7 @@ Cortex = Callable[..., Result]
 
 @pytest.fixture
 def plane(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPlane]:
-    for name in ("NO_COLOR", "FORCE_COLOR", "CORTEX_ENVIRONMENT", "CORTEX_NAMESPACE"):
+    for name in ("NO_COLOR", "FORCE_COLOR", "CORTEX_ENVIRONMENT", "CORTEX_NAMESPACE", *OTEL):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CORTEX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -69,7 +70,9 @@ class _Door(BaseHTTPRequestHandler):
         self.send_response(500 if failed else 200)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(data)))
-        self.send_header("x-request-id", self.headers["x-request-id"])
+        for name in ("x-request-id", "traceparent", "tracestate"):
+            if name in self.headers:
+                self.send_header(name, self.headers[name])
         self.end_headers()
         self.wfile.write(data)
 

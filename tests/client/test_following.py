@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 
 import grpc
 import pytest
@@ -89,3 +90,32 @@ def test_a_watch_starts_with_the_state_and_goes_on_after_a_break(plane: ControlP
         with plane.lock:
             del plane.apis["namespaces/default/apis/a"]
         assert next(messages).type == api_service_pb2.WATCH_EVENT_TYPE_DELETED
+
+
+@pytest.mark.parametrize("command", [("logs", "iris", "-f"), ("get", "-w")])
+def test_nobody_there_is_told_soon_even_to_one_who_follows(
+    cortex: Cortex, plane: ControlPlane, command: tuple[str, ...]
+) -> None:
+    plane.__exit__()
+    began = time.monotonic()
+    result = cortex(*command)
+    assert result.code == 6
+    assert result.err.count("next: is it running? `cortex up` starts it") == 1
+    assert time.monotonic() - began < 5
+
+
+def test_a_break_is_told_once(cortex: Cortex, plane: ControlPlane) -> None:
+    log(plane, 5)
+    plane.break_logs_after = 2
+    assert cortex("logs", "iris").err.count("trying again") == 1
+
+
+def test_more_events_than_a_page_holds(plane: ControlPlane) -> None:
+    for number in range(2100):
+        plane.events.append(event_pb2.Event(name=f"namespaces/default/events/{number}"))
+    with Client() as client:
+        assert [event.name.rpartition("/")[2] for event in client.events(limit=2050)] == [
+            str(number) for number in range(2099, 49, -1)
+        ]
+        assert len(client.events(limit=5000)) == 2100
+    assert [request.page_size for request in plane.called("ListEvents")] == [1000, 1000, 50, 1000, 1000, 1000]

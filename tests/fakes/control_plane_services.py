@@ -231,7 +231,11 @@ class Events(event_service_pb2_grpc.EventServiceServicer):
 
     def ListEvents(self, request: Any, context: Any) -> Any:
         self._plane.enter("ListEvents", request, context)
-        return event_service_pb2.ListEventsResponse(events=self._plane.events[::-1][: request.page_size])
+        first = int(request.page_token or 0)
+        last = first + min(request.page_size, 1000)
+        found = self._plane.events[::-1]
+        more = str(last) if last < len(found) else ""
+        return event_service_pb2.ListEventsResponse(events=found[first:last], next_page_token=more)
 
     def WatchEvents(self, request: Any, context: Any) -> Iterator[Any]:
         """One event per stream, then a break: a client has to resume by name to get on."""

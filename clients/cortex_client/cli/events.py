@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("api", required=False, shell_complete=options.complete_api)
 @click.option("-f", "--follow", is_flag=True, help="Go on as things happen; resumes after breaks.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many of the past.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many of the past.")
 @options.output_option
 @options.connected
 def events(client: "Client", api: str | None, follow: bool, limit: int, output: str) -> None:

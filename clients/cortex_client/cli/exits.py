@@ -20,6 +20,9 @@ _STATUSES: tuple[tuple[type[exceptions.CortexError], int], ...] = (
     (exceptions.DeadlineExceeded, 7),
 )
 
+# Errors that somebody has to look for in logs and traces.
+_TRACED = (exceptions.Internal, exceptions.PredictionFailed, exceptions.DeadlineExceeded)
+
 
 def status(error: exceptions.CortexError) -> int:
     return next((number for kind, number in _STATUSES if isinstance(error, kind)), 1)
@@ -50,10 +53,11 @@ def describe(error: exceptions.CortexError) -> str:
     lines = [click.style("Error: ", fg="red", bold=True) + what]
     lines += [f"  {line}" for line in cause.splitlines()]
     lines += [f"  {violation.field}: {violation.description}" for violation in error.violations]
-    if error.reason and not isinstance(error, exceptions.RolloutFailed):
+    if error.reason not in ("", "NOT_FOUND") and not isinstance(error, exceptions.RolloutFailed):
         lines.append(f"  reason: {error.reason}")
-    if error.request_id and isinstance(error, exceptions.Internal | exceptions.PredictionFailed):
+    if error.request_id and isinstance(error, _TRACED):
         lines.append(f"  request id: {error.request_id}")
+        lines.append(f"  trace id: {error.trace_id}")
     if error.hint:
         lines.append(f"  next: {error.hint}")
     elif error.retry_after is not None:

@@ -1,7 +1,7 @@
 """Options that several commands share, spelled alike everywhere."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -42,16 +42,32 @@ def connected(function: F) -> F:
     @click.option("-n", "--namespace", envvar="CORTEX_NAMESPACE", help="Namespace.  [default: the environment's]")
     @functools.wraps(function)
     def wrapper(*args: Any, environment: str | None, namespace: str | None, **given: Any) -> Any:
+        from cortex_client import exceptions
+
         with open_client(environment, namespace) as client:
-            return function(*args, client=client, **given)
+            try:
+                return function(*args, client=client, **given)
+            except exceptions.NotFound as error:
+                error.hint = error.hint or _known(given)
+                raise
 
     return wrapper  # type: ignore[return-value]  # click's decorators keep the callable a callable
 
 
+def _known(given: Mapping[str, Any]) -> str:
+    """Where to see what there is instead of what was named."""
+    if given.get("revision"):
+        return f"`cortex history {given['api']}` lists its revisions"
+    return "`cortex get -A` lists the APIs, `cortex deploy` makes one"
+
+
 def open_client(environment: str | None, namespace: str | None) -> "Client":
+    from cortex_client.cli import output
     from cortex_client.client import Client
 
-    return Client(environment, namespace=namespace)
+    return Client(
+        environment, namespace=namespace, on_break=lambda error: output.warn(f"{error.message}; trying again")
+    )
 
 
 def complete_api(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
-from cortex_client import exceptions
+from cortex_client import exceptions, tracing
 from tests.fakes import control_plane
 
 
@@ -42,9 +42,9 @@ class Failed(grpc.RpcError):
     ],
 )
 def test_each_code_has_its_kind(code: grpc.StatusCode, kind: type[exceptions.CortexError]) -> None:
-    found = exceptions.from_rpc(Failed(code), "r-1")
+    found = exceptions.from_rpc(Failed(code), tracing.Label("r-1", tracing.Trace("ab" * 16, "cd" * 8)))
     assert type(found) is kind
-    assert (found.message, found.request_id) == ("what happened", "r-1")
+    assert (found.message, found.request_id, found.trace_id) == ("what happened", "r-1", "ab" * 16)
 
 
 def test_details_are_kept() -> None:

@@ -59,3 +59,36 @@ def test_errors_that_no_second_try_mends_are_raised_at_once() -> None:
     with pytest.raises(exceptions.NotFound):
         list(streams.resuming(start, give_up_after=10, clock=clock, sleep=clock.sleep))
     assert clock.pauses == []
+
+
+def test_one_that_never_was_open_is_given_up_soon() -> None:
+    clock = Clock()
+
+    def start() -> Iterator[int]:
+        raise exceptions.Unavailable("nobody there")
+        yield 0
+
+    with pytest.raises(exceptions.Unavailable):
+        list(streams.resuming(start, give_up_after=300, first_within=1.0, clock=clock, sleep=clock.sleep))
+    assert 1 < clock.now < 3
+
+
+def test_a_long_silence_is_no_break() -> None:
+    clock = Clock()
+    told: list[exceptions.CortexError] = []
+    attempts = 0
+
+    def start() -> Iterator[int]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            clock.now += 3600.0
+        if attempts < 5:
+            raise exceptions.Unavailable("restarting")
+        yield 7
+
+    stream = streams.resuming(
+        start, give_up_after=300, first_within=1.0, on_break=told.append, clock=clock, sleep=clock.sleep
+    )
+    assert list(stream) == [7]
+    assert len(told) == 1, "one break, however many tries it takes"
