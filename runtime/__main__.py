@@ -1,24 +1,22 @@
 """Entry of a replica: `python -m runtime --config replica.json`."""
 
-import argparse
 import contextlib
 import os
-import pathlib
-import resource
 import sys
 
-import uvloop
-
-from runtime import config, guard, logs
+from runtime import guard
 
 
-async def _run(settings: config.Settings, log: logs.LogFile, watch: guard.Guard) -> int:
-    from runtime import front
+def main(watch: guard.Guard) -> int:
+    # Here and not above, so that the guard is a copy of next to nothing.
+    import argparse
+    import pathlib
+    import resource
 
-    return await front.Replica(settings, log, watch).run()
+    import uvloop
 
+    from runtime import config, front, logs
 
-def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m runtime", description="Serve one replica of an API.")
     parser.add_argument("--config", required=True, type=pathlib.Path, help="ReplicaConfig as JSON")
     settings = config.load(parser.parse_args().config)
@@ -27,10 +25,13 @@ def main() -> int:
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    watch = guard.Guard()
     log = logs.LogFile(settings.log_file, settings.log_level)
+
+    async def run() -> int:
+        return await front.Replica(settings, log, watch).run()
+
     try:
-        status: int = uvloop.run(_run(settings, log, watch))
+        status: int = uvloop.run(run())
         return status
     except OSError as error:
         log.say("error", f"the replica cannot run: {error}")
@@ -42,4 +43,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(guard.Guard()))
