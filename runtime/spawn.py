@@ -57,7 +57,8 @@ def environment(python: str, own: Mapping[str, str], base: Mapping[str, str]) ->
     env["PATH"] = os.pathsep.join([str(folder), env.get("PATH", os.defpath)])
     if (folder.parent / "pyvenv.cfg").exists():
         env["VIRTUAL_ENV"] = str(folder.parent)
-    env["PYTHONDONTWRITEBYTECODE"] = "1"  # the bundle's folder is shared and may be read-only
+    # Without bytecode every start compiles the user's libraries anew, which costs seconds.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     return env | dict(own)
 
 
