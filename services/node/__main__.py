@@ -6,6 +6,8 @@ import pathlib
 import random
 import sys
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 from cortex.node.v1 import node_service_pb2_grpc
 from services.chassis import channels, clock, server, telemetry
@@ -26,11 +28,14 @@ from services.node import (
     process,
     reconciler,
     records,
+    replica_logs,
     servicer,
     settings,
     supervisor,
     watch,
 )
+
+_CACHE_INTERVAL, _LOG_INTERVAL = 600.0, 60.0
 
 
 async def serve(chosen: settings.Settings) -> None:
@@ -62,11 +67,6 @@ async def serve(chosen: settings.Settings) -> None:
     replicas = supervisor.Supervisor(tools, hub)
     replicas.resume(adoption.adopt(known.load(), known.folder, adoption.running_replicas(folder / "replicas")))
 
-    def in_use() -> frozenset[str]:
-        held = replicas.records()
-        return frozenset([r.environment for r in held] + [r.wish.bundle.rpartition("/")[2] for r in held])
-
-    collector = garbage.Collector([folder / "envs", folder / "bundles"], in_use, most=chosen.cache_bytes, now=time.time)
     description = convert.node(
         node_id,
         cpus=machine.cpus(),
@@ -82,11 +82,32 @@ async def serve(chosen: settings.Settings) -> None:
         "cortex.node.v1.NodeService",
     )
     try:
-        await server.run(doors, [collector.run()], grace=0.5)
+        await server.run(doors, _collecting(chosen, replicas), grace=0.5)
     finally:
         await replicas.close()
         await channel.close()
         tracing.shutdown()
+
+
+def _collecting(chosen: settings.Settings, replicas: supervisor.Supervisor) -> list[Coroutine[Any, Any, None]]:
+    """What removes files that no replica needs any more."""
+    folders = [chosen.folder / "envs", chosen.folder / "bundles"]
+    collector = garbage.Collector(folders, most=chosen.cache_bytes, now=time.time)
+
+    def in_use() -> frozenset[str]:
+        held = replicas.records()
+        return frozenset([r.environment for r in held] + [r.wish.bundle.rpartition("/")[2] for r in held])
+
+    def held() -> frozenset[str]:
+        return frozenset(record.wish.replica for record in replicas.records())
+
+    def collect_logs(replicas_held: frozenset[str]) -> None:
+        replica_logs.collect(chosen.replica_logs, replicas_held, time.time())
+
+    return [
+        garbage.keep_collecting(_CACHE_INTERVAL, in_use, collector.collect),
+        garbage.keep_collecting(_LOG_INTERVAL, held, collect_logs),
+    ]
 
 
 def main() -> None:

@@ -41,32 +41,32 @@ def leftovers(folder: pathlib.Path, now: float) -> list[pathlib.Path]:
     return [path for path in found if (used := _used_time(path)) is not None and now - used > 86_400]
 
 
+async def keep_collecting(
+    interval: float, in_use: Callable[[], frozenset[str]], collect: Callable[[frozenset[str]], None]
+) -> None:
+    """Every `interval` seconds. Whatever goes wrong with that is told and ends nothing."""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            # Asked here, on the loop that changes what is asked about.
+            await asyncio.to_thread(collect, in_use())
+        except Exception:
+            _log.exception("nothing more is collected before the next look")
+
+
 class Collector:
-    """Looks through `folders` every `interval` seconds. Whatever goes wrong with that is told and ends nothing."""
+    """Environments and bundles in `folders`; `in_use` are the names of those that replicas need."""
 
     def __init__(
         self,
         folders: Sequence[pathlib.Path],
-        in_use: Callable[[], frozenset[str]],
         *,
         most: int,
         now: Callable[[], float],
-        interval: float = 600.0,
     ) -> None:
         self._folders = folders
-        self._in_use = in_use
         self._most = most
         self._now = now
-        self._interval = interval
-
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(self._interval)
-            try:
-                # Asked here, on the loop that changes what is asked about.
-                await asyncio.to_thread(self.collect, self._in_use())
-            except Exception:
-                _log.exception("nothing more is collected before the next look")
 
     def collect(self, in_use: frozenset[str]) -> None:
         now = self._now()

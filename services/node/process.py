@@ -156,7 +156,7 @@ class Processes:
 
     def _log_file(self, wish: model.Wish) -> pathlib.Path:
         _, namespace, _, api = wish.api.split("/")
-        folder = self._settings.home / "logs/replicas" / namespace / api / wish.revision_id
+        folder = self._settings.replica_logs / namespace / api / wish.revision_id
         return folder / f"{wish.replica}.jsonl"
 
 

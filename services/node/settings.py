@@ -34,6 +34,11 @@ class Settings:
     def folder(self) -> pathlib.Path:
         return self.home / "node"
 
+    @property
+    def replica_logs(self) -> pathlib.Path:
+        """Below it: namespace, API, revision, and a file per replica."""
+        return self.home / "logs" / "replicas"
+
     def runtime(self) -> tuple[str, ...]:
         if self.runtime_command:
             return tuple(shlex.split(self.runtime_command))

@@ -163,8 +163,8 @@ async def test_the_collector_asks_on_the_loop_and_outlives_what_goes_wrong(tmp_p
         (tmp_path / name / "file").write_text("x" * 10_000)
     (tmp_path / "a.zip").symlink_to("nowhere")
     later = time.time() + 1000
-    collector = garbage.Collector([tmp_path], in_use, most=0, now=lambda: later, interval=0.001)
-    task = asyncio.create_task(collector.run())
+    collector = garbage.Collector([tmp_path], most=0, now=lambda: later)
+    task = asyncio.create_task(garbage.keep_collecting(0.001, in_use, collector.collect))
     async with asyncio.timeout(10):
         while (tmp_path / "unused").exists():
             await asyncio.sleep(0.001)
