@@ -133,5 +133,12 @@ def summary(api: api_pb2.Api) -> str:
     return "ready"
 
 
+def given_up(api: api_pb2.Api) -> str:
+    """The revision (id) of a failed rollout that the API has since stayed away from, "" where there is none."""
+    rollout = api.status.rollout
+    failed = rollout.state == api_pb2.ROLLOUT_STATE_FAILED and rollout.to_revision != api.status.target_revision
+    return names.last(rollout.to_revision) if failed else ""
+
+
 def _words(value: int) -> str:
     return reason(value).lower().replace("_", " ") if value else "not ready"

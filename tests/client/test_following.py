@@ -50,6 +50,13 @@ def test_the_newest_hundred_unless_told_otherwise(cortex: Cortex, plane: Control
     assert [request.tail_lines for request in plane.called("TailLogs")] == [100, 7, 0]
 
 
+def test_no_lines_are_told_as_such(cortex: Cortex, plane: ControlPlane) -> None:
+    none, filtered = cortex("logs", "iris"), cortex("logs", "iris", "--grep", "x")
+    assert (none.code, none.out) == (0, "")
+    assert none.err.splitlines()[-1] == "no lines of iris yet; `cortex logs iris -f` waits for them"
+    assert filtered.err.splitlines()[-1] == "no lines of iris match"
+
+
 def test_lines_as_json(cortex: Cortex, plane: ControlPlane) -> None:
     log(plane, 2)
     lines = [json.loads(line) for line in cortex("logs", "iris", "--json").out.splitlines()]

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from ruamel import yaml
 
 from cortex_client.cli import platform, root
 from tests.client.conftest import Cortex
@@ -103,6 +104,12 @@ def test_interrupting_a_wait_leaves_the_deploy_running(plane: ControlPlane, proj
     assert "namespaces/default/apis/iris" in plane.apis
 
 
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_the_version_as_data(cortex: Cortex, form: str) -> None:
+    found = yaml.YAML(typ="safe", pure=True).load(cortex("version", "-o", form).out)
+    assert found == {"version": cortex("version").out.strip()}
+
+
 def test_without_the_platform_up_says_how_to_install_it(cortex: Cortex, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "_LAUNCHER", "no_such_package.launcher")
     result = cortex("up")
@@ -119,6 +126,7 @@ def test_environments_by_command(cortex: Cortex, plane: ControlPlane, tmp_path: 
     cortex("get", "-e", "local")
     assert plane.called("ListApis")[-1].parent == "namespaces/default"
     assert cortex("env", "default").out == "prod\n"
+    assert json.loads(cortex("env", "default", "-o", "json").out) == {"default": "prod"}
     assert cortex("env", "delete", "prod").code == 0
     assert cortex("env", "delete", "prod").code == 1
     assert cortex("env", "configure", "x", "--address", "nonsense").code == 2

@@ -2,13 +2,20 @@
 
 import click
 
+from cortex_client.cli import options, output
+
 
 @click.command()
-def version() -> None:
+@options.output_option
+def version(output: str) -> None:
     """Print the version."""
+    _version(output)
+
+
+def _version(form: str) -> None:
     from cortex_client.version import VERSION
 
-    click.echo(VERSION)
+    output.emit(form, lambda: {"version": VERSION}, lambda: [VERSION], lambda wide: VERSION)
 
 
 @click.command()

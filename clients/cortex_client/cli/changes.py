@@ -8,6 +8,7 @@ from cortex_client.cli import following, options, output
 
 if TYPE_CHECKING:
     from cortex_client.client import Client
+    from cortex_client.deployment import Deployment
 
 
 @click.command()
@@ -19,7 +20,22 @@ if TYPE_CHECKING:
 @options.connected
 def rollback(client: "Client", api: str, revision: str, wait: bool, timeout: float, output: str) -> int:
     """Go back to an earlier revision."""
-    return following.settle(client.rollback(api, revision), wait, timeout, output)
+    made = client.rollback(api, revision)
+    status = following.settle(made, wait, timeout, output)
+    if status == 0 and wait:
+        _tell_back(made)
+    return status
+
+
+def _tell_back(made: "Deployment") -> None:
+    from cortex_client import names, rollouts
+
+    back = names.last(made.api.status.target_revision)
+    given_up = rollouts.given_up(made.api)
+    if given_up:
+        output.note(f"{back} serves {made.name}, as it did before: nothing had to move, and {given_up} stays given up")
+    else:
+        output.note(f"{back} serves {made.name} again")
 
 
 @click.command()
@@ -73,7 +89,11 @@ def scale(
 @options.output_option
 @options.connected
 def delete(client: "Client", api: str, yes: bool, wait: bool, timeout: float, output: str) -> None:
-    """Delete an API."""
+    """Delete an API.
+
+    Its URL, replicas and revisions go. What is recorded stays a while: metrics for 14 days, events and log lines until
+    they are collected.
+    """
     _confirm(api, yes)
     made = client.delete(api)
     if wait:
@@ -87,7 +107,9 @@ def _confirm(api: str, yes: bool) -> None:
         return
     if not output.interactive():
         raise click.UsageError("deleting needs -y where nobody can be asked")
-    click.confirm(f"Delete {api}? Its revisions and history go with it.", abort=True, err=True)
+    output.note(f"{api} stops answering, and there is no rollback: its revisions go with it.")
+    output.note("Kept for a while: its metrics (14 days), its events and log lines (until collected).")
+    click.confirm(f"Delete {api}?", abort=True, err=True)
 
 
 def _show_deleted(name: str, form: str, waited: bool) -> None:

@@ -63,14 +63,20 @@ def configure(name: str, address: str, namespace: str, tls: bool, make_default: 
 
 @env.command("default")
 @click.argument("name", required=False)
-def default_environment(name: str | None) -> None:
+@options.output_option
+def default_environment(name: str | None, output: str) -> None:
     """Print the default environment, or set it."""
+    _default(name, output)
+
+
+def _default(name: str | None, form: str) -> None:
     registry = environments.load(os.environ)
-    if name is None:
-        click.echo(registry.default or environments.LOCAL)
+    if name is not None:
+        registry.with_default(name).save()
+        output.note(f"{name} is the default now")
         return
-    registry.with_default(name).save()
-    output.note(f"{name} is the default now")
+    found = registry.default or environments.LOCAL
+    output.emit(form, lambda: {"default": found}, lambda: [found], lambda wide: found)
 
 
 @env.command("delete")

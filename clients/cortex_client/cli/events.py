@@ -59,5 +59,5 @@ def _line(event: "event_pb2.Event", form: str) -> None:
     elif form == "name":
         click.echo(event.name)
     else:
-        first = event.message.splitlines()[0] if event.message else ""
-        click.echo(f"{output.clock_time(event.time)}  {names.last(event.api)}  {event.type}  {first}")
+        told = output.gist(event.message)
+        click.echo(f"{output.clock_time(event.time)}  {names.last(event.api)}  {event.type}  {told}")

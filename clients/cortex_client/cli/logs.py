@@ -43,8 +43,19 @@ def logs(client: "Client", api: str, follow: bool, since: float | None, tail: in
         on_dropped=_dropped,
         **filters,
     )
+    written = 0
     for entry in entries:
         click.echo(_line(entry, form))
+        written += 1
+    if not written and not follow:
+        _tell_none(api, filtered=bool(since or level or any(filters.values())))
+
+
+def _tell_none(api: str, *, filtered: bool) -> None:
+    if filtered:
+        output.note(f"no lines of {api} match")
+    else:
+        output.note(f"no lines of {api} yet; `cortex logs {api} -f` waits for them")
 
 
 def _dropped(notice: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 HIDDEN = "<hidden>"
+_NEVER_WRAP = 1_000_000
 
 
 def note(text: str = "") -> None:
@@ -71,6 +72,7 @@ def to_yaml(data: Any) -> str:
 
     writer = yaml.YAML(typ="safe", pure=True)
     writer.default_flow_style = False
+    writer.width = _NEVER_WRAP
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # a documented switch, typed None
     stream = io.StringIO()
     writer.dump(data, stream)
@@ -107,6 +109,14 @@ def clock_time(timestamp: Any) -> str:
     if not timestamp.seconds:
         return "-"
     return timestamp.ToDatetime(datetime.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")  # type: ignore[no-any-return]
+
+
+def gist(text: str) -> str:
+    """One line that says most: the first, of a traceback the last."""
+    lines = text.strip().splitlines()
+    if not lines:
+        return ""
+    return lines[-1].strip() if lines[0].startswith("Traceback ") else lines[0]
 
 
 def status(text: str) -> str:

@@ -25,14 +25,20 @@ def up(arguments: tuple[str, ...]) -> int:
 @click.command(context_settings=_PASS_ON, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def down(arguments: tuple[str, ...]) -> int:
-    """Stop the platform on this machine, replicas included."""
+    """Stop the platform on this machine, replicas included.
+
+    Options are those of the launcher: `cortex down --help`.
+    """
     return _launch("down", arguments)
 
 
 @click.command(context_settings=_PASS_ON, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def status(arguments: tuple[str, ...]) -> int:
-    """Show the processes of the platform on this machine."""
+    """Show the processes of the platform on this machine.
+
+    Options are those of the launcher, such as `-o json`: `cortex status --help`.
+    """
     return _launch("status", arguments)
 
 

@@ -10,6 +10,7 @@ from cortex.autoscaler.v1 import autoscaler_service_pb2
 from cortex.type.v1 import condition_pb2
 from cortex_client import names, rollouts
 from cortex_client.cli import output
+from cortex_client.project import quantities
 
 
 def section(title: str, text: str) -> str:
@@ -45,7 +46,7 @@ def conditions(api: api_pb2.Api) -> str:
     for found in api.status.conditions:
         truth = condition_pb2.ConditionStatus.Name(found.status).removeprefix("CONDITION_STATUS_").capitalize()
         colour = {"True": "green", "False": "red"}.get(truth, "yellow")
-        first = found.message.splitlines()[0] if found.message else ""
+        first = output.gist(found.message)
         reason = rollouts.reason(found.reason) if found.reason else ""
         rows.append([found.type, click.style(truth, fg=colour), reason, output.age(found.last_transition_time), first])
     return section("Conditions", output.table(["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"], rows)) if rows else ""
@@ -123,7 +124,7 @@ def timeouts(api: api_pb2.Api) -> str:
         ["drain", _seconds(update, "drain_timeout", 60)],
         ["progress of a rollout", _seconds(update, "progress_deadline", 600)],
         ["retries by the gateway", "yes" if retried else "only of what reached no replica"],
-        ["largest request body", f"{networking.max_request_bytes or 64 * 1024 * 1024} bytes"],
+        ["largest request body", quantities.format_bytes(networking.max_request_bytes or 64 * 1024 * 1024)],
     ]
     return section("Limits", output.table(["LIMIT", "VALUE"], rows))
 
@@ -142,7 +143,7 @@ def events(found: Iterable[event_pb2.Event]) -> str:
 def event_row(event: event_pb2.Event) -> list[str]:
     colours = {event_pb2.EVENT_SEVERITY_WARNING: "yellow", event_pb2.EVENT_SEVERITY_ERROR: "red"}
     kind = click.style(event.type, fg=colours.get(event.severity))
-    first = event.message.splitlines()[0] if event.message else ""
+    first = output.gist(event.message)
     return [output.age(event.time), kind, str(max(1, event.count)), event.actor or "-", first]
 
 

@@ -40,3 +40,19 @@ def test_environment_values_are_hidden() -> None:
     api.spec.predictor.env["TOKEN"] = "hunter2"
     assert output.to_data(api)["spec"]["predictor"]["env"] == {"TOKEN": "<hidden>"}
     assert "hunter2" not in output.to_yaml(output.to_data(api))
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("", ""),
+        ("Going back.\nDetails", "Going back."),
+        ("Traceback (most recent call last):\n  File ...\nValueError: no weights\n", "ValueError: no weights"),
+    ],
+)
+def test_the_one_line_that_says_most(message: str, line: str) -> None:
+    assert output.gist(message) == line
+
+
+def test_yaml_keeps_long_values_on_their_line() -> None:
+    assert output.to_yaml({"digest": "sha256:" + "a b " * 50 + "c"}).count("\n") == 1
