@@ -88,6 +88,10 @@ def window(message: pb.GetApiMetricsRequest | pb.ListApiMetricsRequest) -> float
     return seconds
 
 
+def since(message: pb.GetApiMetricsRequest) -> float:
+    return message.since.ToNanoseconds() / 1e9 if message.HasField("since") else 0.0
+
+
 def api_metrics(summary: model.ApiSummary) -> pb.ApiMetrics:
     return pb.ApiMetrics(
         api=summary.api, start_time=_time(summary.start), end_time=_time(summary.end), total=_summary(summary.total),

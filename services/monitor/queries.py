@@ -12,11 +12,15 @@ class Queries:
         self._memory = memory
         self._past = past
 
-    async def api(self, name: str, window: float, now: float) -> model.ApiSummary:
-        return (await self.many([name], window, now))[0]
+    async def api(self, name: str, window: float, now: float, since: float = 0.0) -> model.ApiSummary:
+        return (await self.many([name], window, now, since))[0]
 
-    async def many(self, names: Sequence[str], window: float, now: float) -> Sequence[model.ApiSummary]:
-        """Raises errors.Unavailable when the window reaches beyond memory and the database is away."""
+    async def many(
+        self, names: Sequence[str], window: float, now: float, since: float = 0.0
+    ) -> Sequence[model.ApiSummary]:
+        """What happened before `since` is somebody else's. Raises errors.Unavailable when the window reaches beyond
+        memory and the database is away."""
+        window = max(1.0, min(window, now - since))
         wanted = windows.spans(now - window, now)
         old: Sequence[model.Bucket] = ()
         if window > windows.IN_MEMORY and names:
@@ -24,7 +28,7 @@ class Queries:
         kept: dict[str, list[model.Bucket]] = {}
         for bucket in old:
             kept.setdefault(bucket.api, []).append(bucket)
-        return [self._summary(name, wanted, kept.get(name, ()), now) for name in names]
+        return [self._summary(name, wanted, kept.get(name, ()), now, since) for name in names]
 
     async def names(self, namespace: str, window: float, now: float) -> Sequence[str]:
         """Names of the APIs that did something in the window, in order. `namespace` "-": of all namespaces."""
@@ -35,12 +39,12 @@ class Queries:
         return sorted(name for name in found if name.startswith(prefix))
 
     def _summary(
-        self, name: str, spans: Sequence[model.Span], old: Iterable[model.Bucket], now: float
+        self, name: str, spans: Sequence[model.Span], old: Iterable[model.Bucket], now: float, since: float
     ) -> model.ApiSummary:
-        start = float(spans[0].begin)
+        start = max(float(spans[0].begin), since)
         seconds = max(now - start, 1.0)
         known = self._memory.revisions(name)
-        tallies = {revision: list(_from_memory(book.timeline, spans)) for revision, book in known.items()}
+        tallies = {revision: list(_of_revision(book, spans, since)) for revision, book in known.items()}
         for bucket in old:
             book = known.get(bucket.revision)
             if book is None or book.timeline.find(bucket.resolution, bucket.start) is None:
@@ -59,6 +63,23 @@ class Queries:
 def _from_memory(timeline: windows.Timeline, spans: Sequence[model.Span]) -> Iterable[model.Tally]:
     for span in spans:
         yield from timeline.within(span).values()
+
+
+def _of_revision(book: registry.Revision, spans: Sequence[model.Span], since: float) -> Iterable[model.Tally]:
+    """The bucket in which `since` lies is told apart by replica, as long as those from before are remembered."""
+    for span in spans:
+        for start, tally in book.timeline.within(span).items():
+            mixed = start < since < start + span.resolution
+            own = _younger(book, span.resolution, start, since) if mixed else None
+            yield from [tally] if own is None else own
+
+
+def _younger(book: registry.Revision, resolution: int, start: int, since: float) -> Sequence[model.Tally] | None:
+    """What replicas that began at `since` or later did in a bucket; None when no other had a part in it."""
+    parts = [(replica.began, replica.timeline.find(resolution, start)) for replica in book.replicas.values()]
+    if all(began >= since for began, tally in parts if tally is not None):
+        return None
+    return [tally for began, tally in parts if tally is not None and began >= since]
 
 
 def _with_gauges(tally: model.Tally, seconds: float, book: registry.Revision | None, now: float) -> model.Summary:

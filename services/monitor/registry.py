@@ -21,6 +21,8 @@ class Replica:
     """One replica process, as of its last report."""
 
     timeline: windows.Timeline
+    began: float
+    """When it was first heard of."""
     sequence: int = 0
     end: float = 0.0
     lost_total: int = 0
@@ -57,7 +59,7 @@ class Registry:
         known = self._apis.get(report.api, {}).get(report.revision)
         replica = known.replicas.get(report.replica) if known else None
         if replica is None:
-            revision, replica = self._admit(report)
+            revision, replica = self._admit(report, now)
         else:
             assert known is not None
             revision = known
@@ -106,14 +108,14 @@ class Registry:
                 del revision.replicas[name]
                 self._replicas -= 1
 
-    def _admit(self, report: model.Report) -> tuple[Revision, Replica]:
+    def _admit(self, report: model.Report, now: float) -> tuple[Revision, Replica]:
         if self._replicas >= self._most_replicas:
             raise errors.ResourceExhausted(
                 f"{self._replicas} replicas report already, which is the most; raise CORTEX_MONITOR_MOST_REPLICAS"
             )
         self._replicas += 1
         revision = self._revision(report.api, report.revision)
-        replica = revision.replicas[report.replica] = Replica(windows.Timeline(windows.OF_REPLICA))
+        replica = revision.replicas[report.replica] = Replica(windows.Timeline(windows.OF_REPLICA), now)
         return revision, replica
 
     def _revision(self, api: str, name: str) -> Revision:

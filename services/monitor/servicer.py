@@ -31,7 +31,8 @@ class MonitorServicer(monitor_service_pb2_grpc.MonitorServiceServicer):
     ) -> pb.ApiMetrics:
         """An API that did nothing, or that does not exist, has metrics of zero: existence is the apiserver's word."""
         name, window = convert.api_name(request.name), convert.window(request)
-        return convert.api_metrics(await self._answers.api(name, window, self._clock.now()))
+        since = convert.since(request)
+        return convert.api_metrics(await self._answers.api(name, window, self._clock.now(), since))
 
     async def ListApiMetrics(
         self, request: pb.ListApiMetricsRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -108,12 +108,14 @@ class PredictionSummary(_message.Message):
     def __init__(self, class_counts: _Optional[_Mapping[str, int]] = ..., values: _Optional[_Union[Sketch, _Mapping]] = ..., other_classes: _Optional[int] = ..., unreadable: _Optional[int] = ...) -> None: ...
 
 class GetApiMetricsRequest(_message.Message):
-    __slots__ = ("name", "window")
+    __slots__ = ("name", "window", "since")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     window: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., window: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListApiMetricsRequest(_message.Message):
     __slots__ = ("parent", "window", "page_size", "page_token")
