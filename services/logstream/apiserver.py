@@ -1,4 +1,4 @@
-"""Asks the apiserver whether an API exists. When it does not answer, nobody knows, and logs are shown all the same."""
+"""Asks the apiserver since when an API exists. When it does not answer, nobody knows, and all logs are shown."""
 
 import grpc
 import structlog
@@ -15,11 +15,12 @@ class ApiserverDirectory:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = api_service_pb2_grpc.ApiServiceStub(channel)
 
-    async def is_unknown(self, name: str) -> bool:
+    async def create_time_ns(self, name: str) -> int | None:
         try:
-            await self._stub.GetApi(api_service_pb2.GetApiRequest(name=name), timeout=_TIMEOUT_SECONDS)
+            api = await self._stub.GetApi(api_service_pb2.GetApiRequest(name=name), timeout=_TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
-                return True
-            _log.warning("cannot tell whether the API exists", api=name, code=error.code().name)
-        return False
+                return None
+            _log.warning("cannot tell since when the API exists", api=name, code=error.code().name)
+            return 0
+        return api.create_time.ToNanoseconds()

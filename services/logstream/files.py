@@ -17,6 +17,7 @@ from services.logstream import backwards, filters, model, replica
 
 _SUFFIX = ".jsonl"
 _LONGEST_ID = 253
+_SETTLED_NS = 3_000_000_000
 _CHUNK = 64 * 1024
 _READ = 1024 * 1024
 
@@ -58,6 +59,8 @@ class FileReader:
         self._clock = clock
         self._live = False
         self._replicas: dict[str, replica.Replica] = {}
+        self._strangers: set[str] = set()
+        self._searched: dict[str, int] = {}
         self._looked = 0.0
         self._lock = threading.Lock()
         self._begin(_checked(position))
@@ -93,7 +96,7 @@ class FileReader:
     def _begin(self, position: dict[str, list[Any]]) -> None:
         """A tail that does not follow ends at what is there now."""
         self._discover(position)
-        for key in position.keys() - self._replicas.keys():
+        for key in position.keys() - self._replicas.keys() - self._strangers:
             self._lost(key)
         if self._query.tail_lines and not position:
             count = self._query.tail_lines
@@ -116,10 +119,14 @@ class FileReader:
     def _discover(self, position: dict[str, list[Any]]) -> None:
         for revision, name, path in self._files():
             key = f"{revision}/{name}"
-            if key in self._replicas:
+            if key in self._replicas or key in self._strangers:
                 continue
             one = replica.Replica(revision, name, path)
             one.resume(position.get(key, []))
+            if self._query.born_ns and one.began_before(self._query.born_ns):
+                one.close()
+                self._strangers.add(key)
+                continue
             for part in one.generations:
                 if part.mtime * 1e9 < self._query.since_ns - self._slack_ns:
                     part.offset = part.size
@@ -136,10 +143,25 @@ class FileReader:
         for folder in _entries(self._folder):
             if not folder.is_dir(follow_symlinks=False) or self._query.revision not in ("", folder.name):
                 continue
+            if self._is_searched(folder):
+                continue
             for file in _entries(folder.path):
                 name = file.name.removesuffix(".1").removesuffix(_SUFFIX)
                 if file.name.startswith(name + _SUFFIX) and self._selects(folder.name, name):
                     yield folder.name, name, pathlib.Path(folder.path, name + _SUFFIX)
+
+    def _is_searched(self, folder: "os.DirEntry[str]") -> bool:
+        """Whether nothing has come or gone since the last look: replicas of old revisions are not looked for again and
+        again. A change so young that another one may get the same time does not count as seen."""
+        try:
+            changed = folder.stat(follow_symlinks=False).st_mtime_ns
+        except FileNotFoundError:
+            return True
+        if self._searched.get(folder.name) == changed:
+            return True
+        if self._clock() * 1e9 - changed > _SETTLED_NS:
+            self._searched[folder.name] = changed
+        return False
 
     def _selects(self, revision: str, name: str) -> bool:
         valid = names.is_label(revision, longest=_LONGEST_ID) and names.is_label(name, longest=_LONGEST_ID)

@@ -12,7 +12,10 @@ LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """Which lines of which API. An empty `replicas`, `revision`, `min_level`, `trace_id` or `grep` means all."""
+    """Which lines of which API. An empty `replicas`, `revision`, `min_level`, `trace_id` or `grep` means all.
+
+    A replica whose log begins before `born_ns` belonged to an API of the same name that was deleted.
+    """
 
     namespace: str
     api: str
@@ -24,6 +27,7 @@ class Query:
     revision: str = ""
     min_level: str = ""
     trace_id: str = ""
+    born_ns: int = 0
 
     def identity(self) -> tuple[str, ...]:
         """What a resume token is bound to: the API. Filters may change; the place in the log stays."""

@@ -34,6 +34,6 @@ class LogSource(Protocol):
 class ApiDirectory(Protocol):
     """Knows which APIs exist."""
 
-    async def is_unknown(self, name: str) -> bool:
-        """True only when the directory answered that there is no such API; False also when it did not answer."""
+    async def create_time_ns(self, name: str) -> int | None:
+        """When the API was made; None when there is no such API. 0 when nobody knows: the directory did not answer."""
         ...

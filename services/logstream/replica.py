@@ -4,6 +4,7 @@ Rotation renames the file and begins a new one. Both are found by inode, the old
 file is gone that was not read to its end, the row says so with a loss: never silence.
 """
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from services.logstream import filters, generation, model, parse
 
 _IDLE_SECONDS = 60.0
+_FIRST_LINE = 64 * 1024
 
 
 class Replica:
@@ -31,6 +33,14 @@ class Replica:
     @property
     def unread(self) -> bool:
         return any(part.unread for part in self.generations)
+
+    def began_before(self, time_ns: int) -> bool:
+        """Whether the first line that is left of it is older."""
+        for part in self.generations:
+            with contextlib.suppress(OSError):
+                raw, newline, _ = part.read_at(0, _FIRST_LINE).partition(b"\n")
+                return parse.parse(raw, int(part.mtime * 1e9), cut=not newline).time_ns < time_ns
+        return False
 
     @property
     def gone(self) -> bool:

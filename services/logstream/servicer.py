@@ -1,6 +1,7 @@
 """TailLogs, as thin as it can be: checks, then a tail."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from concurrent import futures
 from typing import Any
@@ -39,16 +40,19 @@ class LogstreamServicer(logstream_service_pb2_grpc.LogstreamServiceServicer):
             )
         self._streams += 1
         try:
-            await self._must_exist(query, request.api)
-            async for batch in self._tail(query, position):
+            async for batch in self._tail(await self._with_birth(query, request.api), position):
                 yield convert.response(batch)
         finally:
             self._streams -= 1
 
-    async def _must_exist(self, query: model.Query, name: str) -> None:
-        """An API that was deleted still has its logs; one that is new has none yet."""
-        if not self._source.has_api(query.namespace, query.api) and await self._directory.is_unknown(name):
+    async def _with_birth(self, query: model.Query, name: str) -> model.Query:
+        """A deleted API still has its logs, until another one takes its name; one that is new has none yet."""
+        born = await self._directory.create_time_ns(name)
+        if born is not None:
+            return dataclasses.replace(query, born_ns=born)
+        if not self._source.has_api(query.namespace, query.api):
             raise errors.NotFound(f"no API {name!r}, and no logs of one", metadata={"name": name})
+        return query
 
     async def _tail(self, query: model.Query, position: Any) -> AsyncIterator[model.Batch]:
         opening = self._pool.submit(self._source.open, query, position)

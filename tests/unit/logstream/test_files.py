@@ -167,6 +167,39 @@ def test_a_first_look_back_never_counts_as_slow(tmp_path: pathlib.Path, log: rep
     assert len(drain(source(tmp_path, backlog=20_000).open(query(follow=True), None))) == 1000
 
 
+def test_logs_of_a_deleted_namesake_are_neither_shown_nor_missed(
+    tmp_path: pathlib.Path, log: replica_logs.ReplicaLog
+) -> None:
+    log.write("old", at=0)
+    log.rotate()
+    log.write("old too", at=200)
+    before = source(tmp_path).open(query(), None)
+    assert messages(drain(before)) == ["old", "old too"]
+    replica_logs.ReplicaLog(tmp_path, "iris-r1-bbbbb").write("new", at=101)
+    born = replica_logs.BEGIN_NS + 100_000_000_000
+    reader = source(tmp_path).open(query(follow=True, born_ns=born), before.position())
+    log.write("old still", at=202)
+    assert messages(drain(reader)) == ["new"]
+
+
+def test_a_folder_in_which_nothing_changes_is_not_searched_again(
+    tmp_path: pathlib.Path, log: replica_logs.ReplicaLog
+) -> None:
+    log.write("one", at=0)
+    folder = log.path.parent
+    os.utime(folder, (1.0, 1.0))
+    reader = source(tmp_path).open(query(follow=True), None)
+    replica_logs.ReplicaLog(tmp_path, "iris-r1-bbbbb").write("two", at=1)
+    os.utime(folder, (1.0, 1.0))
+    assert messages(drain(reader)) == ["one"]
+    os.utime(folder)
+    assert messages(drain(reader)) == ["two"]
+    # A change in the same instant as the last look is not overlooked.
+    replica_logs.ReplicaLog(tmp_path, "iris-r1-ccccc").write("three", at=2)
+    os.utime(folder, ns=(0, folder.stat().st_mtime_ns))
+    assert messages(drain(reader)) == ["three"]
+
+
 def test_links_and_strange_names_are_left_alone(tmp_path: pathlib.Path, log: replica_logs.ReplicaLog) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret\n")

@@ -33,7 +33,9 @@ class Apis(api_service_pb2_grpc.ApiServiceServicer):
     ) -> api_pb2.Api:
         if request.name != "namespaces/default/apis/new":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such API")
-        return api_pb2.Api(name=request.name)
+        api = api_pb2.Api(name=request.name)
+        api.create_time.FromNanoseconds(replica_logs.BEGIN_NS + 100_000_000_000)
+        return api
 
 
 @pytest.fixture
@@ -150,6 +152,25 @@ async def test_an_unknown_api_is_not_found_only_when_the_apiserver_says_so(logst
     away = await logstream("127.0.0.1:1")
     async for one in away.TailLogs(pb.TailLogsRequest(api="namespaces/default/apis/nope"), timeout=10):
         assert not one.entries
+
+
+async def test_a_deleted_api_leaves_its_logs_but_not_to_its_namesake(
+    logstream: Start, apis: str, tmp_path: pathlib.Path
+) -> None:
+    for api, replica, began in (("new", "new-r1-old00", 0), ("new", "new-r1-new00", 101), ("gone", "gone-r1-old00", 0)):
+        log = replica_logs.ReplicaLog(tmp_path, replica, api=api)
+        log.write(f"{replica} begins", at=began)
+        # The old one may drain for long after its namesake was made.
+        log.write(f"{replica} ends", at=110)
+    stub = await logstream(apis)
+
+    async def lines(name: str, to: "Stub") -> list[str]:
+        request = pb.TailLogsRequest(api=f"namespaces/default/apis/{name}")
+        return [entry.message async for one in to.TailLogs(request, timeout=10) for entry in one.entries]
+
+    assert await lines("new", stub) == ["new-r1-new00 begins", "new-r1-new00 ends"]
+    assert await lines("gone", stub) == ["gone-r1-old00 begins", "gone-r1-old00 ends"]
+    assert len(await lines("new", await logstream("127.0.0.1:1"))) == 4
 
 
 async def test_a_follower_may_come_before_the_first_line(logstream: Start, tmp_path: pathlib.Path) -> None:
