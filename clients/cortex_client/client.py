@@ -303,9 +303,13 @@ class Client:
         )  # fmt: skip
         return observing.logs(self.transport, request, on_dropped, self._resuming)
 
-    def metrics(self, api: str, window: datetime.timedelta | None = None) -> observing.ApiMetrics:
-        """Requests, latencies and predictions; default window 15 minutes."""
-        return self.metrics_call(api, window).result()  # type: ignore[no-any-return]
+    def metrics(
+        self, api: str, window: datetime.timedelta | None = None, *, since: datetime.datetime | None = None
+    ) -> observing.ApiMetrics:
+        """Requests, latencies and predictions; default window 15 minutes. `since`, the API's create_time (UTC), leaves
+        out what a removed API of the same name did."""
+        call = observing.metrics(self.transport, self.name(api), window, self.timeout, since)
+        return call.result()  # type: ignore[no-any-return]
 
     def list_metrics(
         self, window: datetime.timedelta | None = None, *, all_namespaces: bool = False

@@ -45,10 +45,18 @@ def logs(
             request.resume_token = message.resume_token
 
 
-def metrics(transport: Transport, api: str, window: datetime.timedelta | None, timeout: float) -> Pending:
+def metrics(
+    transport: Transport,
+    api: str,
+    window: datetime.timedelta | None,
+    timeout: float,
+    since: datetime.datetime | None = None,
+) -> Pending:
     request = monitor_service_pb2.GetApiMetricsRequest(name=api)
     if window is not None:
         request.window.FromTimedelta(window)
+    if since is not None:
+        request.since.FromDatetime(since)
     return transport.start(_monitor(transport).GetApiMetrics, request, timeout)
 
 

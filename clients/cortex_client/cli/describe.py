@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_client import exceptions
+from cortex_client import exceptions, namesakes
 from cortex_client.cli import get, options, output
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ def _describe(client: "Client", api: str, form: str) -> None:
             missing[name] = "nothing known yet"
         except exceptions.CortexError as error:
             missing[name] = error.message
+    if "metrics" in sides:
+        own = namesakes.own(client, [found], {found.name: sides.pop("metrics")}, _SIDE_TIMEOUT).get(found.name)
+        if own is None:
+            missing["metrics"] = "the monitor did not answer"
+        else:
+            sides["metrics"] = own
     output.emit(
         form,
         lambda: {"api": output.to_data(found), **{name: output.to_data(side) for name, side in sides.items()}},

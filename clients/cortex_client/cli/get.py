@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_client import exceptions
+from cortex_client import exceptions, namesakes
 from cortex_client.cli import options, output
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def get(client: "Client", api: str | None, all_namespaces: bool, watch: bool, ou
 def _all(client: "Client", all_namespaces: bool, form: str) -> None:
     pending = client.list_metrics_call(None, all_namespaces, timeout=METRICS_TIMEOUT) if tabular(form) else None
     apis = client.list_apis(all_namespaces=all_namespaces)
-    metrics = metrics_by_api(pending)
+    metrics = namesakes.own(client, apis, metrics_by_api(pending), METRICS_TIMEOUT)
     if not apis and tabular(form):
         output.note(f"no APIs in {client.parent(all_namespaces)}; deploy one with `cortex deploy`")
         return
@@ -53,7 +53,7 @@ def _all(client: "Client", all_namespaces: bool, form: str) -> None:
 def _one(client: "Client", api: str, form: str) -> None:
     pending = client.metrics_call(api, timeout=METRICS_TIMEOUT) if tabular(form) else None
     found = client.get(api)
-    metrics = metrics_by_api(pending)
+    metrics = namesakes.own(client, [found], metrics_by_api(pending), METRICS_TIMEOUT)
     output.emit(
         form,
         lambda: output.to_data(found),

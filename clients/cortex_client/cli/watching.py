@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cortex_client import names
+from cortex_client import names, namesakes
 from cortex_client.cli import get, output
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def _redraw(client: "Client", api: str, all_namespaces: bool) -> None:
             apis[message.api.name] = message.api
             continue
         pending = client.list_metrics_call(None, all_namespaces, timeout=get.METRICS_TIMEOUT)
-        metrics = get.metrics_by_api(pending)
         ordered = [apis[name] for name in sorted(apis)]
+        metrics = namesakes.own(client, ordered, get.metrics_by_api(pending), get.METRICS_TIMEOUT)
         click.echo(_CLEAR + get.render(ordered, metrics, all_namespaces))
 
 
