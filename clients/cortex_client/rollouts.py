@@ -34,6 +34,8 @@ _STATES = api_pb2.ReplicaState
 _STARTED = (api_pb2.REPLICA_STATE_STARTING, api_pb2.REPLICA_STATE_READY, api_pb2.REPLICA_STATE_UNREADY,
             api_pb2.REPLICA_STATE_BACKING_OFF)  # fmt: skip
 
+_LEAVING = (api_pb2.REPLICA_STATE_DRAINING, api_pb2.REPLICA_STATE_STOPPED)
+
 
 def condition(api: api_pb2.Api, kind: str) -> condition_pb2.Condition | None:
     return next((c for c in api.status.conditions if c.type == kind), None)
@@ -86,7 +88,8 @@ def phases(api: api_pb2.Api, generation: int, revision: str) -> list[Phase]:
     verdict = judge(api, generation, revision)
     if verdict is Verdict.DONE:
         return [Phase(name, Step.DONE) for name in ("environment", "start", "ready", "routed", "complete")]
-    replicas = replicas_of(api, revision or api.status.target_revision)
+    # A rollback may bring a revision back while its last replicas still finish their requests.
+    replicas = [r for r in replicas_of(api, revision or api.status.target_revision) if r.state not in _LEAVING]
     built = any(replica.state in _STARTED for replica in replicas)
     ready = sum(replica.state == api_pb2.REPLICA_STATE_READY for replica in replicas)
     message = next((replica.message for replica in replicas if replica.message), "")

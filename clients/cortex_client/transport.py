@@ -25,12 +25,14 @@ _RETRY = {
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 _SERVICE_CONFIG = {"methodConfig": [{"name": [{"service": name} for name in _SERVICES], "retryPolicy": _RETRY}]}
+# How long one try to connect may take, whatever gRPC calls it: enough for TLS across an ocean, soon enough to be told.
+_CONNECT_MILLISECONDS = 1_500
 _OPTIONS = (
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", _CONNECT_MILLISECONDS),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.enable_http_proxy", 0),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),

@@ -51,6 +51,11 @@ def test_scale_sends_only_what_was_given(cortex: Cortex, plane: ControlPlane) ->
 
 
 @pytest.mark.usefixtures("deployed")
+def test_scale_tells_how_many_there_are(cortex: Cortex) -> None:
+    assert cortex("scale", "iris", "--replicas", "3").out == "iris  3 ready of 3 wanted, between 1 and 100\n"
+
+
+@pytest.mark.usefixtures("deployed")
 def test_scale_without_a_number_is_wrong_usage(cortex: Cortex, plane: ControlPlane) -> None:
     result = cortex("scale", "iris")
     assert result.code == 2

@@ -139,6 +139,8 @@ def test_several_apis_of_one_file(cortex: Cortex, plane: ControlPlane, project: 
     assert result.out.split() == ["http://127.0.0.1:1/iris", "http://127.0.0.1:1/mpg"]
     assert sorted(plane.apis) == ["namespaces/team/apis/iris", "namespaces/team/apis/mpg"]
     assert len(plane.bundles) == 1
+    told = [line.split()[:2] for line in result.err.splitlines() if line.startswith(("  ok ready", "iris:", "mpg:"))]
+    assert told == [["iris:"], ["ok", "ready"], ["mpg:"], ["ok", "ready"]]
 
 
 def test_large_projects_are_noticed_without_a_question(cortex: Cortex, project: pathlib.Path) -> None:

@@ -50,7 +50,7 @@ def test_an_error_of_the_predictor_is_told_with_its_request(cortex: Cortex, tmp_
     assert (result.code, result.out) == (1, "")
     assert "Error: the API answered 500: predictor raised" in result.err
     assert "request id: " in result.err
-    assert "next: see `cortex logs iris`" in result.err
+    assert "next: see `cortex logs iris --trace " in result.err
 
 
 @pytest.mark.usefixtures("deployed")

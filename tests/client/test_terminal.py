@@ -11,6 +11,7 @@ import time
 import pytest
 from ruamel import yaml
 
+from cortex.apiserver.v1 import event_pb2
 from cortex_client.cli import platform, root
 from tests.client.conftest import Cortex
 from tests.fakes.control_plane import ControlPlane
@@ -21,9 +22,13 @@ def test_no_colour_off_a_terminal(cortex: Cortex, project: pathlib.Path) -> None
     assert "\x1b" not in result.out + result.err
 
 
-def test_force_color_and_no_color(cortex: Cortex, project: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_force_color_and_no_color(
+    cortex: Cortex, plane: ControlPlane, project: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[32m" in cortex("deploy", "--dry-run").out
+    plane.events.append(event_pb2.Event(name="e", type="T"))
+    assert "\x1b" not in cortex("events").out, "nothing is reset that was not coloured"
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in cortex("deploy", "--dry-run").out
 

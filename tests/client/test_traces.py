@@ -33,6 +33,7 @@ def test_streams_and_uploads_carry_one_too(plane: ControlPlane, project: pathlib
     cortex("deploy")
     cortex("logs", "iris")
     assert len(sent(plane)) == len(plane.calls)
+    assert len(set(sent(plane))) == 2, "one command is one trace"
     assert {"UploadBundle", "WatchApis", "TailLogs"} <= {name for name, _ in plane.calls}
 
 

@@ -7,6 +7,7 @@ import click
 from cortex_client.cli import following, options, output
 
 if TYPE_CHECKING:
+    from cortex.apiserver.v1 import api_pb2
     from cortex_client.client import Client
     from cortex_client.deployment import Deployment
 
@@ -78,7 +79,20 @@ def scale(
         except KeyboardInterrupt:
             following.going_on(made.name)
             raise
-    following.show(made.api, output)
+    _show_scaled(made.api, output)
+
+
+def _show_scaled(api: "api_pb2.Api", form: str) -> None:
+    from cortex_client import names
+    from cortex_client.cli import sections
+
+    name = names.last(api.name)
+    output.emit(
+        form,
+        lambda: output.to_data(api),
+        lambda: [name],
+        lambda wide: f"{name}  {sections.replica_count(api)}",
+    )
 
 
 @click.command()

@@ -73,6 +73,6 @@ def _line(entry: Any, form: str) -> str:
         return str(entry.replica)
     time = entry.time.ToDatetime(datetime.UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
     who = entry.replica.rpartition("-")[2] + (f"/{entry.worker}" if entry.worker else "")
-    level = click.style(f"{entry.level or 'info':<7}", fg=_COLOURS.get(entry.level))
+    level = output.tint(f"{entry.level or 'info':<7}", _COLOURS.get(entry.level))
     more = f"  trace={entry.trace_id}" if form == "wide" and entry.trace_id else ""
     return f"{time} {click.style(who, fg='cyan')} {level} {entry.message}{more}"

@@ -34,7 +34,7 @@ DURATION = DurationType()
 
 
 def connected(function: F) -> F:
-    """Adds -e and -n, and hands the command a `client`, closed afterwards."""
+    """Adds -e and -n, and hands the command a `client`, closed afterwards. One command is one trace."""
 
     @click.option(
         "-e", "--env", "environment", envvar="CORTEX_ENVIRONMENT", help="Environment (see `cortex env list`)."
@@ -42,9 +42,9 @@ def connected(function: F) -> F:
     @click.option("-n", "--namespace", envvar="CORTEX_NAMESPACE", help="Namespace.  [default: the environment's]")
     @functools.wraps(function)
     def wrapper(*args: Any, environment: str | None, namespace: str | None, **given: Any) -> Any:
-        from cortex_client import exceptions
+        from cortex_client import exceptions, tracing
 
-        with open_client(environment, namespace) as client:
+        with open_client(environment, namespace) as client, tracing.together():
             try:
                 return function(*args, client=client, **given)
             except exceptions.NotFound as error:

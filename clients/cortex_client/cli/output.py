@@ -111,6 +111,11 @@ def clock_time(timestamp: Any) -> str:
     return timestamp.ToDatetime(datetime.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")  # type: ignore[no-any-return]
 
 
+def tint(text: str, colour: str | None) -> str:
+    """In a colour, or untouched without one."""
+    return click.style(text, fg=colour) if colour else text
+
+
 def gist(text: str) -> str:
     """One line that says most: the first, of a traceback the last."""
     lines = text.strip().splitlines()

@@ -73,7 +73,7 @@ def _http(client: "Client", api: str, data: bytes, timeout: float, form: str) ->
     try:
         reply = client.predict(api, data=data, timeout=timeout)
     except exceptions.PredictionFailed as error:
-        error.hint = f"see `cortex logs {api}`"
+        error.hint = f"see `cortex logs {api} --trace {error.trace_id}`"
         raise
     kind = reply.headers.get("content-type", "")
     if "json" in kind:

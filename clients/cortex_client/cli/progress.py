@@ -64,9 +64,10 @@ class Progress:
                 self._print(phase.name, before)
 
     def section(self, title: str) -> None:
-        """The phases that follow belong to `title`."""
-        for name in [name for name in self._rows if name not in ("bundle", "upload")]:
-            self._rows.pop(name)
+        """The phases that follow belong to `title`; those before it stay on the screen."""
+        if self._live is not None:
+            self._live.console.print(self._render())
+        self._rows.clear()
         self.say(f"{title}:")
 
     @contextlib.contextmanager

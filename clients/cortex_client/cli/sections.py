@@ -28,11 +28,16 @@ def head(api: api_pb2.Api) -> str:
         ["URL:", status.url or "-"],
         ["Revision:", names.last(status.serving_revision) or "-"],
         ["Generation:", f"{api.generation} (observed {status.observed_generation})"],
-        ["Replicas:", f"{status.ready_replicas} ready of {status.desired_replicas} wanted, {_bounds(api.spec)}"],
+        ["Replicas:", replica_count(api)],
         ["Created:", output.clock_time(api.create_time)],
         ["Changed:", f"{output.clock_time(api.update_time)} ({output.age(api.update_time)} ago)"],
     ]
     return "\n".join(f"{label:<12}{text}" for label, text in rows)
+
+
+def replica_count(api: api_pb2.Api) -> str:
+    status = api.status
+    return f"{status.ready_replicas} ready of {status.desired_replicas} wanted, {_bounds(api.spec)}"
 
 
 def _bounds(spec: spec_pb2.ApiSpec) -> str:
@@ -142,7 +147,7 @@ def events(found: Iterable[event_pb2.Event]) -> str:
 
 def event_row(event: event_pb2.Event) -> list[str]:
     colours = {event_pb2.EVENT_SEVERITY_WARNING: "yellow", event_pb2.EVENT_SEVERITY_ERROR: "red"}
-    kind = click.style(event.type, fg=colours.get(event.severity))
+    kind = output.tint(event.type, colours.get(event.severity))
     first = output.gist(event.message)
     return [output.age(event.time), kind, str(max(1, event.count)), event.actor or "-", first]
 

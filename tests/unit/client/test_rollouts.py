@@ -70,6 +70,14 @@ def test_phases_follow_the_replicas() -> None:
     assert [phase.step for phase in told[5]] == [Step.DONE] * 5
 
 
+def test_replicas_on_their_way_out_do_not_count() -> None:
+    made = api_pb2.Api(name=NAME, generation=1)
+    made.status.observed_generation, made.status.target_revision = 1, NEW
+    made.status.replicas.add(revision=NEW, state=api_pb2.REPLICA_STATE_DRAINING, message="finishing its requests")
+    environment, *_ = rollouts.phases(made, 1, NEW)
+    assert environment == Phase("environment", Step.RUNNING)
+
+
 @pytest.mark.parametrize(
     ("made", "words"),
     [
