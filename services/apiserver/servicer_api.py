@@ -210,13 +210,13 @@ class ApiServicer(pb_grpc.ApiServiceServicer):
         """What to send of an API that changed; None when the stream has something newer already."""
         latest = self._hub.latest(name)
         known = sent.get(name)
-        if isinstance(latest, watch.Gone):
-            if known is None or known[0] != latest.uid:
+        if not isinstance(latest, model.Api):
+            if known is None or (latest is not None and known[0] != latest.uid):
                 return None
             del sent[name]
-            gone = api_pb2.Api(name=name, uid=latest.uid)
+            gone = api_pb2.Api(name=name, uid=known[0])
             return pb.WatchApisResponse(api=gone, type=pb.WATCH_EVENT_TYPE_DELETED)
-        if latest is None or (known is not None and known[0] == latest.uid and known[1] > latest.version):
+        if known is not None and known[0] == latest.uid and known[1] > latest.version:
             return None
         sent[name] = (latest.uid, latest.version)
         return pb.WatchApisResponse(api=self._shown(latest), type=pb.WATCH_EVENT_TYPE_UPDATED)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from services.apiserver import errors, model
 
 HELD_EVENTS = 1000
+# Only what is under way at the moment of a removal asks for them: passes of the reconciler, and slow streams.
+HELD_GONE = 1000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,13 +62,14 @@ class Watcher:
 
 
 class Hub:
-    """Newest known state per API, and its watchers. `latest` holds what this process wrote or saw, for as long as the
-    API lives."""
+    """Newest known state per API, and its watchers. `latest` tells what this process wrote or saw, for as long as the
+    API lives and a while longer: a name it does not know is that of an API that is gone."""
 
     def __init__(self, *, most_watchers: int) -> None:
         self._most = most_watchers
         self._watchers: set[Watcher] = set()
-        self._latest: dict[str, model.Api | Gone] = {}
+        self._latest: dict[str, model.Api] = {}
+        self._gone: dict[str, Gone] = {}
         self._told: dict[str, model.Status | None] = {}
 
     @contextlib.contextmanager
@@ -85,19 +88,25 @@ class Hub:
             self._watchers.discard(watcher)
 
     def latest(self, name: str) -> model.Api | Gone | None:
-        return self._latest.get(name)
+        return self._latest.get(name) or self._gone.get(name)
 
     def written(self, api: model.Api) -> None:
         self._learn(api)
         self._tell(lambda watcher: watcher.notice(api.name))
 
     def removed(self, name: str, uid: str) -> None:
-        self._latest[name] = Gone(name, uid)
-        self._told.pop(name, None)
+        for known in (self._latest, self._told, self._gone):
+            known.pop(name, None)
+        self._gone[name] = Gone(name, uid)
+        while len(self._gone) > HELD_GONE:
+            del self._gone[next(iter(self._gone))]
         self._tell(lambda watcher: watcher.notice(name))
 
     def observed(self, api: model.Api, status: model.Status) -> None:
         """A pass that saw what the last one saw is no news: only its time differs."""
+        gone = self._gone.get(api.name)
+        if gone is not None and gone.uid == api.uid:
+            return
         told = self._told.get(api.name)
         same = told is not None and dataclasses.replace(told, observe_time=status.observe_time) == status
         self._told[api.name] = status
@@ -109,12 +118,12 @@ class Hub:
 
     def _learn(self, api: model.Api) -> bool:
         """Whether `api` is newer than what is known. The reconciler may be a write behind."""
-        known = self._latest.get(api.name)
-        if isinstance(known, Gone) and known.uid == api.uid:
+        known, gone = self._latest.get(api.name), self._gone.get(api.name)
+        if gone is not None and gone.uid == api.uid:
             return False
-        if isinstance(known, model.Api) and known.uid == api.uid and known.version >= api.version:
+        if known is not None and known.uid == api.uid and known.version >= api.version:
             return False
-        if isinstance(known, model.Api) and known.uid != api.uid and known.create_time > api.create_time:
+        if known is not None and known.uid != api.uid and known.create_time > api.create_time:
             return False
         self._latest[api.name] = api
         return True

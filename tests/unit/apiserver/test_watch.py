@@ -134,6 +134,37 @@ def test_a_slow_reader_costs_one_entry_per_api() -> None:
         pass
 
 
+async def test_the_removed_are_not_remembered_for_ever(api: Apiserver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "HELD_GONE", 1)
+    first = await api.deploy()
+    old = await api.store.get_api(IRIS)
+    other = await api.deploy(OTHER)
+    stream = watching(api)
+    await stream.until_synced()
+    for found in (first, other):
+        await api.store.delete_api(found.name, found.uid)
+    assert [await stream.news() for _ in range(2)] == [
+        (pb.WATCH_EVENT_TYPE_DELETED, api_pb2.Api(name=found.name, uid=found.uid)) for found in (first, other)
+    ]
+    assert api.hub.latest(IRIS) is None and isinstance(api.hub.latest(OTHER), watch.Gone)
+    api.clock.time += 1
+    again = await api.deploy()
+    kind, found = await stream.news()
+    assert (kind, found.uid) == (pb.WATCH_EVENT_TYPE_UPDATED, again.uid)
+    api.statuses.put(old, status(1))
+    assert getattr(api.hub.latest(IRIS), "uid", "") == again.uid
+
+
+async def test_a_late_status_of_a_removed_api_is_nothing(api: Apiserver) -> None:
+    found = await api.deploy()
+    old = await api.store.get_api(IRIS)
+    await api.store.delete_api(IRIS, found.uid)
+    stream = watching(api)
+    assert await stream.until_synced() == []
+    api.hub.observed(old, status(1))
+    assert isinstance(api.hub.latest(IRIS), watch.Gone)
+
+
 async def test_a_status_nobody_confirms_becomes_unknown(api: Apiserver) -> None:
     await api.deploy()
     stored = await api.store.get_api(IRIS)
