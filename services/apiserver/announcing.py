@@ -27,6 +27,9 @@ class AnnouncingStore:
     async def list_apis(self, namespace: str | None, after: str, limit: int) -> Sequence[model.Api]:
         return await self._inner.list_apis(namespace, after, limit)
 
+    async def list_names(self) -> Sequence[str]:
+        return await self._inner.list_names()
+
     async def create_api(
         self, api: model.Api, revision: model.Revision, *, answer: model.Answer | None = None
     ) -> model.Api:
@@ -67,6 +70,9 @@ class AnnouncingStore:
         self, namespace: str | None, api: str | None, *, before: int | None = None, after: int | None = None, limit: int
     ) -> Sequence[model.Event]:
         return await self._inner.list_events(namespace, api, before=before, after=after, limit=limit)
+
+    async def prune_events(self, before: float, most: int) -> int:
+        return await self._inner.prune_events(before, most)
 
     async def recall(self, request_id: str, digest: str) -> str | None:
         return await self._inner.recall(request_id, digest)

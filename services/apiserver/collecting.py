@@ -1,4 +1,5 @@
-"""Bundles that nothing refers to any more, removed after a day; and uploads that nobody went on with.
+"""What nobody needs any more: bundles that nothing refers to and uploads that nobody went on with, after a day; events
+of APIs that are gone, after a month or when they are too many.
 
 A bundle comes before the revision that names it, and a client that is told that a bundle is there does not send it
 again: a day without anybody asking for it is the time in which a deploy surely has ended.
@@ -14,6 +15,8 @@ from services.chassis import clock as clocks
 
 EVERY_SECONDS = 3600.0
 KEPT_SECONDS = 86_400.0
+EVENTS_KEPT_SECONDS = 30 * 86_400.0
+EVENTS_KEPT_PER_NAMESPACE = 10_000
 _log = structlog.get_logger("collecting")
 
 
@@ -51,11 +54,16 @@ class Collector:
             try:
                 await self.collect()
             except Exception as error:
-                _log.warning("could not look for bundles to remove, will retry", error=str(error))
+                _log.warning("could not remove what nobody needs, will retry", error=str(error))
             await self._clock.sleep(EVERY_SECONDS)
 
     async def collect(self) -> None:
-        before = self._clock.now() - KEPT_SECONDS
+        now = self._clock.now()
+        await self._bundles(now - KEPT_SECONDS)
+        if removed := await self._store.prune_events(now - EVENTS_KEPT_SECONDS, EVENTS_KEPT_PER_NAMESPACE):
+            _log.info("removed events of APIs that are gone", events=removed)
+
+    async def _bundles(self, before: float) -> None:
         await self._shelf.sweep(before)
         # In this order: what is referred to after the look at the shelf has been asked for since, and stays.
         bundles = await self._shelf.asked_for()

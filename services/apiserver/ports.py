@@ -50,6 +50,10 @@ class StorePort(Protocol):
         """By name, names greater than `after`; `namespace` None means all."""
         ...
 
+    async def list_names(self) -> Sequence[str]:
+        """The names of all APIs, in order: what can be had for little where the rest is not needed."""
+        ...
+
     async def create_api(
         self, api: model.Api, revision: model.Revision, *, answer: model.Answer | None = None
     ) -> model.Api:
@@ -69,7 +73,7 @@ class StorePort(Protocol):
         ...
 
     async def delete_api(self, name: str, uid: str) -> None:
-        """Removes the record and its revisions; events stay."""
+        """Removes the record and its revisions; events stay until `prune_events`."""
         ...
 
     async def get_revision(self, api: str, revision_id: str) -> model.Revision: ...
@@ -95,6 +99,11 @@ class StorePort(Protocol):
         self, namespace: str | None, api: str | None, *, before: int | None = None, after: int | None = None, limit: int
     ) -> Sequence[model.Event]:
         """Newest first below `before`, or oldest first above `after`."""
+        ...
+
+    async def prune_events(self, before: float, most: int) -> int:
+        """Removes events of APIs that are gone: those from before `before`, and per namespace all but the newest
+        `most`. The newest event of all stays, whatever its age: streams go on behind it. Returns how many."""
         ...
 
     async def recall(self, request_id: str, digest: str) -> str | None:

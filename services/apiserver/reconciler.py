@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -27,7 +27,6 @@ WORKERS = 4
 # observe_time, and a lost notification costs no more than this.
 RESYNC_SECONDS = 5.0
 _READ_SECONDS = 10.0
-_PAGE = 500
 _RETRY = backoff.Backoff(first=0.1, longest=10.0)
 _log = structlog.get_logger("reconciler")
 
@@ -148,11 +147,13 @@ class Reconciler:
 
     async def _show(self, name: str, plan: planner.Plan) -> None:
         """Opens the route table once this was the last API that had to be planned first."""
-        if not plan.synced or self._table.open:
+        if not plan.synced or self._table.open or not self._table.planned(name):
             return
-        self._table.planned(name)
         async with asyncio.timeout(_READ_SECONDS):
-            names = [api async for api in self._names()]
+            names = await self._store.list_names()
+        self._open(names)
+
+    def _open(self, names: Sequence[str]) -> None:
         if self._table.open_when_complete(names):
             _log.info("gateways are served", routes=len(names))
             for each in names:
@@ -168,20 +169,9 @@ class Reconciler:
             await self._clock.sleep(RESYNC_SECONDS)
 
     async def _look_at_all(self) -> None:
-        names = {name async for name in self._names()}
-        if not names:
-            # Nothing can shrink: a gateway of an empty cluster gets its listener at once.
-            self._table.open_when_complete(())
+        names = await self._store.list_names()
+        # Of an empty cluster nothing can shrink: its gateway gets its listener at once.
+        self._open(names)
         observed, _ = self._backend.observed()
-        for name in sorted(names | {replica.api for replica in observed.values()}):
+        for name in sorted({*names} | {replica.api for replica in observed.values()}):
             self.changed(name)
-
-    async def _names(self) -> AsyncIterator[str]:
-        after = ""
-        while True:
-            page = await self._store.list_apis(None, after, _PAGE)
-            for api in page:
-                yield api.name
-            if len(page) < _PAGE:
-                return
-            after = page[-1].name

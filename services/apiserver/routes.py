@@ -14,6 +14,7 @@ class RouteTable:
         self._gateway = gateway
         self._routes: dict[str, model.Route] = {}
         self._planned: set[str] = set()
+        self._missing: set[str] = set()
         self._open = False
 
     @property
@@ -31,12 +32,18 @@ class RouteTable:
         if self._routes.pop(api, None) is not None:
             self._publish()
 
-    def planned(self, api: str) -> None:
+    def planned(self, api: str) -> bool:
+        """Whether `open_when_complete` is worth a try: it lists all APIs, so not after each of them."""
         self._planned.add(api)
+        self._missing.discard(api)
+        return not self._missing
 
     def open_when_complete(self, apis: Iterable[str]) -> bool:
         """Shows the table when each of `apis` has been planned. True when this call opened it."""
-        if self._open or not self._planned.issuperset(apis):
+        if self._open:
+            return False
+        self._missing = set(apis) - self._planned
+        if self._missing:
             return False
         self._open = True
         self._planned.clear()

@@ -244,6 +244,34 @@ async def test_equal_events_in_a_row_are_one(store: ports.StorePort) -> None:
     assert [e.id for e in await store.list_events(None, None, after=one.id, limit=2)] == [other.id, between.id]
 
 
+async def test_events_of_what_is_gone_are_pruned_by_age_and_number(store: ports.StorePort) -> None:
+    api, first = pair()
+    await store.create_api(api, first)
+    await store.add_event(event("of an API that is there", time=1.0))
+    for number in range(4):
+        await store.add_event(event(f"{number}", api="namespaces/default/apis/gone", time=float(number)))
+    await store.add_event(event("another namespace", api="namespaces/team/apis/gone", time=2.0))
+    await store.add_event(event("newest of all", api="namespaces/team/apis/gone", time=0.0))
+    assert await store.prune_events(before=1.0, most=2) == 2
+    left = [e.message for e in await store.list_events(None, None, limit=10)]
+    assert left == ["newest of all", "another namespace", "3", "2", "of an API that is there"]
+    assert await store.prune_events(before=1.0, most=2) == 0
+    await store.delete_api(api.name, api.uid)
+    assert await store.prune_events(before=100.0, most=2) == 4
+
+
+async def test_names_alone(store: ports.StorePort) -> None:
+    assert await store.list_names() == []
+    for api_id in ("b", "a"):
+        await store.create_api(*pair(api_id))
+    await store.create_api(*pair("a", "team"))
+    assert [name.removeprefix("namespaces/") for name in await store.list_names()] == [
+        "default/apis/a",
+        "default/apis/b",
+        "team/apis/a",
+    ]
+
+
 async def test_a_request_id_belongs_to_one_request_for_a_day(store: ports.StorePort) -> None:
     await store.remember(model.Answer("q", "d", "name", 1000.0))
     assert await store.recall("q", "d") == "name"

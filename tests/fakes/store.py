@@ -27,6 +27,9 @@ class MemoryStore:
         names = sorted(name for name in self.apis if name > after and _in(namespace, name))
         return [self.apis[name] for name in names[:limit]]
 
+    async def list_names(self) -> Sequence[str]:
+        return sorted(self.apis)
+
     async def create_api(
         self, api: model.Api, revision: model.Revision, *, answer: model.Answer | None = None
     ) -> model.Api:
@@ -107,6 +110,18 @@ class MemoryStore:
             and (after is None or event.id > after)
         ]
         return (wanted if after is not None else wanted[::-1])[:limit]
+
+    async def prune_events(self, before: float, most: int) -> int:
+        newest = max((event.id for event in self.events), default=0)
+        left = [event for event in self.events if event.api not in self.apis and event.id < newest]
+        gone = {event.id for event in left if event.time < before}
+        young: dict[str, list[int]] = {}
+        for event in sorted(left, key=lambda event: -event.id):
+            if event.id not in gone:
+                young.setdefault(event.api.split("/")[1], []).append(event.id)
+        gone |= {identity for ids in young.values() for identity in ids[most:]}
+        self.events = [event for event in self.events if event.id not in gone]
+        return len(gone)
 
     async def recall(self, request_id: str, digest: str) -> str | None:
         answer = self.answers.get(request_id)

@@ -25,6 +25,10 @@ async def page(connection: AsyncConnection, namespace: str | None, after: str, l
     return [_from_row(session.plain(row)) for row in (await connection.execute(query)).mappings()]
 
 
+async def names(connection: AsyncConnection) -> Sequence[str]:
+    return list((await connection.execute(sa.select(_T.c.name).order_by(_T.c.name))).scalars())
+
+
 async def insert(connection: AsyncConnection, api: model.Api) -> None:
     if await get(connection, api.name) is not None:
         raise already_exists(api.name)

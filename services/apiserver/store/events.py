@@ -1,4 +1,4 @@
-"""Rows of `events`: folded while they repeat, capped per API, kept when the API goes."""
+"""Rows of `events`: folded while they repeat, capped per API, kept for a while when the API goes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,6 +46,19 @@ async def page(
     if after is not None:
         query = query.where(_T.c.id > after)
     return [_from_row(session.plain(row)) for row in (await connection.execute(query)).mappings()]
+
+
+async def prune(connection: AsyncConnection, before: float, most: int) -> int:
+    newest_of_all = sa.select(sa.func.max(_T.c.id)).scalar_subquery()
+    left = _T.c.api.not_in(sa.select(tables.apis.c.name)) & (_T.c.id < newest_of_all)
+    removed = (await connection.execute(sa.delete(_T).where(left & (_T.c.time < before)))).rowcount
+    for namespace in (await connection.execute(sa.select(_T.c.namespace).where(left).distinct())).scalars().all():
+        mine = left & (_T.c.namespace == namespace)
+        ids = sa.select(_T.c.id).where(mine).order_by(_T.c.id.desc())
+        first_lost = (await connection.execute(ids.offset(most).limit(1))).scalar_one_or_none()
+        if first_lost is not None:
+            removed += (await connection.execute(sa.delete(_T).where(mine & (_T.c.id <= first_lost)))).rowcount
+    return removed
 
 
 def same(one: model.Event, other: model.Event) -> bool:

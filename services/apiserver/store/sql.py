@@ -24,6 +24,10 @@ class SqlStore:
         async with self._database.read() as connection:
             return await apis.page(connection, namespace, after, limit)
 
+    async def list_names(self) -> Sequence[str]:
+        async with self._database.read() as connection:
+            return await apis.names(connection)
+
     async def create_api(
         self, api: model.Api, revision: model.Revision, *, answer: model.Answer | None = None
     ) -> model.Api:
@@ -89,6 +93,10 @@ class SqlStore:
     ) -> Sequence[model.Event]:
         async with self._database.read() as connection:
             return await events.page(connection, namespace=namespace, api=api, before=before, after=after, limit=limit)
+
+    async def prune_events(self, before: float, most: int) -> int:
+        async with self._database.write() as connection:
+            return await events.prune(connection, before, most)
 
     async def recall(self, request_id: str, digest: str) -> str | None:
         async with self._database.read() as connection:

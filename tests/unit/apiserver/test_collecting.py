@@ -100,6 +100,28 @@ async def test_a_round_that_fails_is_made_good_by_the_next(
     running.cancel()
 
 
+async def test_events_of_removed_apis_go_after_a_month(tmp_path: pathlib.Path) -> None:
+    bench = Bench(tmp_path)
+    for name in ("gone", "newest"):
+        api = f"namespaces/default/apis/{name}"
+        event = model.Event(api, "ApiRemoved", model.Severity.INFO, "is removed", bench.clock.now())
+        await bench.store.add_event(event)
+    bench.clock.advance(collecting.EVENTS_KEPT_SECONDS)
+    await bench.collector.collect()
+    assert len(bench.store.events) == 2
+    bench.clock.advance(1.0)
+    await bench.collector.collect()
+    assert [event.api for event in bench.store.events] == ["namespaces/default/apis/newest"]
+
+
+async def test_uploads_are_swept_in_every_round(tmp_path: pathlib.Path) -> None:
+    bench = Bench(tmp_path)
+    await bench.collector.collect()
+    await bench.shelf.append(A, 0, b"half an")
+    await bench.collector.collect()
+    assert await bench.shelf.committed(A) == 0, "the disk's clock is a century behind"
+
+
 def _of(revision: model.Revision, digest: str) -> model.Revision:
     spec = dataclasses.replace(revision.spec, bundle_digest=f"sha256:{digest}")
     return dataclasses.replace(revision, spec=spec)

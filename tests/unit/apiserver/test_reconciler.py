@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -167,6 +168,24 @@ async def test_an_empty_cluster_opens_at_once_and_runs_until_cancelled(bench: Be
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_all_names_are_listed_once_or_twice_before_the_gateways_are_served(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"namespaces/default/apis/a{number}" for number in range(9)]
+    for name in names:
+        await bench.create(name)
+    lists: list[int] = []
+    real = bench.store.list_names
+
+    async def counted() -> Sequence[str]:
+        lists.append(1)
+        return await real()
+
+    monkeypatch.setattr(bench.store, "list_names", counted)
+    await bench.turn(*names)
+    assert len(bench.gateway.published[0]) == 9 and len(lists) == 2
 
 
 async def test_an_orphan_goes(bench: Bench) -> None:
