@@ -26,6 +26,10 @@ class Prediction:
     def request_id(self) -> str:
         return self.headers.get("x-request-id", "")
 
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
     def json(self) -> Any:
         return json.loads(self.body)
 

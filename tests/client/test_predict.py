@@ -65,6 +65,7 @@ def test_the_url_is_looked_up_once(plane: ControlPlane) -> None:
     with Client() as client:
         for number in range(3):
             assert client.predict("iris", number).json()["got"] == number
+        assert client.predict("iris", {"say": "sétosa", "as": "text/plain"}).text == "sétosa"
     assert len(plane.called("GetApi")) == 1
 
 

@@ -113,7 +113,7 @@ _MODEL = (
 
 _COMPUTE = (
     Field("compute", Form.OBJECT, "What a replica may use."),
-    Field("compute.cpu", Form.CPU, "Cores a replica expects: numeric libraries start as many threads. Not a limit.", "compute.cpu_millis", default="200m", positive=True),
+    Field("compute.cpu", Form.CPU, "Cores a replica expects: numeric libraries start as many threads, and a busy machine is shared by it where cgroups can be written. Not a limit.", "compute.cpu_millis", default="200m", positive=True),
     Field("compute.mem", Form.BYTES, "Memory limit of a replica.", "compute.memory_bytes", default="none", positive=True),
     Field("compute.gpu", Form.INTEGER, "Whole GPUs.", "compute.gpus", default="0", effect=Effect.NOT_YET, reason=_NO_GPU),
     Field("compute.inf", Form.INTEGER, "Whole Inferentia devices.", "compute.neuron_devices", "0.18-0.35", "0", effect=Effect.NOT_YET, reason=_NO_INF),
