@@ -85,7 +85,7 @@ def test_the_question_before_a_delete_says_what_stays(
     monkeypatch.setattr(output, "interactive", lambda: True)
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     result = cortex("delete", "iris")
-    assert result.code == 130
+    assert (result.code, result.err.splitlines()[-1]) == (1, "Delete iris? [y/N]: nothing is deleted")
     assert "there is no rollback: its revisions go with it" in result.err
     assert "Kept for a while: its metrics (14 days), its events and log lines" in result.err
     assert plane.called("DeleteApi") == []

@@ -123,7 +123,9 @@ def _confirm(api: str, yes: bool) -> None:
         raise click.UsageError("deleting needs -y where nobody can be asked")
     output.note(f"{api} stops answering, and there is no rollback: its revisions go with it.")
     output.note("Kept for a while: its metrics (14 days), its events and log lines (until collected).")
-    click.confirm(f"Delete {api}?", abort=True, err=True)
+    if not click.confirm(f"Delete {api}?", err=True):
+        output.note("nothing is deleted")
+        raise click.exceptions.Exit(1)
 
 
 def _show_deleted(name: str, form: str, waited: bool) -> None:

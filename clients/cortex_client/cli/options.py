@@ -66,7 +66,7 @@ def open_client(environment: str | None, namespace: str | None) -> "Client":
     from cortex_client.client import Client
 
     return Client(
-        environment, namespace=namespace, on_break=lambda error: output.warn(f"{error.message}; trying again")
+        environment, namespace=namespace, on_break=lambda error: output.warn(f"trying again: {error.message}")
     )
 
 
