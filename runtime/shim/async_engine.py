@@ -8,7 +8,7 @@ import contextvars
 import functools
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from . import control, encode, frames, logs, stream
@@ -16,6 +16,7 @@ from .execute import Executor, fields
 from .payload import Request
 
 _END = object()
+_LAST_SECONDS = 1.0
 
 
 class TaskJob(control.Job):
@@ -84,7 +85,7 @@ class Engine(asyncio.Protocol):
         began = time.perf_counter_ns()
         after: Sequence[Callable[[], Any]] = ()
         try:
-            answer = await self._answer(request)
+            answer = await self._answer(job, request)
             after = answer.after
             if answer.chunks is not None:
                 await self._stream(job, request, answer, began)
@@ -109,7 +110,7 @@ class Engine(asyncio.Protocol):
         if not job.released:
             self.send(frames.RELEASE, job.number)
 
-    async def _answer(self, request: Request) -> encode.Encoded:
+    async def _answer(self, job: TaskJob, request: Request) -> encode.Encoded:
         try:
             method, arguments = self._executor.prepare(request)
             if method.is_async:
@@ -119,14 +120,18 @@ class Engine(asyncio.Protocol):
             else:
                 result = await self._in_thread(lambda: method.function(**arguments))
             return self._executor.finish(result, arguments, request)
-        except Exception as error:
+        except BaseException as error:  # exit(), a Rust panic, a cancelled task of the user's own: one request's error
+            if self._is_over(job, error):
+                raise
             return self._executor.failed(error, request)
-        except SystemExit as error:
-            return self._executor.failed(error, request)
+
+    def _is_over(self, job: TaskJob, error: BaseException) -> bool:
+        """Whether it is we who cancelled, so that nobody waits for an answer."""
+        return isinstance(error, asyncio.CancelledError) and (job.cancelled or self.closed.is_set())
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
         context = contextvars.copy_context()
-        future = self._loop.run_in_executor(self._pool, lambda: context.run(function))
+        future = self._loop.run_in_executor(self._pool, lambda: context.run(_step, function))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -135,10 +140,10 @@ class Engine(asyncio.Protocol):
             raise
 
     async def _stream(self, job: TaskJob, request: Request, answer: encode.Encoded, began: int) -> None:
-        chunks = answer.chunks
-        items = chunks.__aiter__() if hasattr(chunks, "__aiter__") else self._threaded(iter(chunks))
+        items = answer.chunks
         opened: stream.Opening | None = None
         try:
+            items = items.__aiter__() if hasattr(items, "__aiter__") else self._threaded(iter(items))
             item = await _next(items)
             opened = stream.Opening(item, request.accepts_events, answer.content_type)
             answer.content_type = opened.content_type
@@ -148,7 +153,9 @@ class Engine(asyncio.Protocol):
                     await job.wait_for_credit()
                     self.send(frames.STREAM_CHUNK, job.number, b"", piece)
                 item = await _next(items)
-        except Exception as error:
+        except BaseException as error:
+            if self._is_over(job, error):
+                raise
             self._break(job, request, opened, error, began)
         else:
             self.send(frames.STREAM_END, job.number, frames.response_head(0, 0, _micros(began), []))
@@ -156,7 +163,7 @@ class Engine(asyncio.Protocol):
             await self._close(items)
 
     def _break(
-        self, job: TaskJob, request: Request, opened: stream.Opening | None, error: Exception, began: int
+        self, job: TaskJob, request: Request, opened: stream.Opening | None, error: BaseException, began: int
     ) -> None:
         failed = self._executor.failed(error, request)
         if opened is None:
@@ -183,14 +190,14 @@ class Engine(asyncio.Protocol):
                 await after()
             else:
                 await self._in_thread(after)
-        except Exception as error:
+        except BaseException as error:
             self._executor.report(error)
 
     async def _close(self, items: Any) -> None:
         try:
             if hasattr(items, "aclose"):
                 await items.aclose()
-        except Exception as error:
+        except BaseException as error:
             self._executor.report(error)
 
     def send(self, kind: int, number: int, head: bytes = b"", body: bytes = b"") -> None:
@@ -208,8 +215,35 @@ async def _next(items: Any) -> Any:
         return _END
 
 
+def _step(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except (StopIteration, GeneratorExit) as error:  # neither gets through a future: its caller would wait for ever
+        raise RuntimeError(f"{type(error).__name__} was raised outside of a generator") from error
+
+
 def _micros(began: int) -> int:
     return (time.perf_counter_ns() - began) // 1000
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """asyncio.run, but a task of the user's that raises SystemExit or KeyboardInterrupt does not end the loop."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    task = loop.create_task(main)
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (KeyboardInterrupt, SystemExit):
+            # Whoever awaits that task gets the exception there; what else was to run still is.
+            continue
+    left = asyncio.all_tasks(loop)
+    for other in left:
+        other.cancel()
+    if left:
+        loop.run_until_complete(asyncio.wait(left, timeout=_LAST_SECONDS))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    task.result()
 
 
 async def serve(engine: Engine, sock: socket.socket) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import threading
+from typing import Any
 
 from . import frames
 from .execute import Cancelled
@@ -30,6 +31,10 @@ class Job:
     def grant(self, chunks: int) -> None:
         """Called on the control thread, with the registry's lock held."""
         self.credit += chunks
+
+    def is_inside(self, thread: int | None) -> bool:
+        """Whether user code of this job runs on that thread, so that what is raised there reaches it."""
+        return False
 
 
 class ThreadJob(Job):
@@ -69,8 +74,11 @@ class ThreadJob(Job):
                     if self._raised:
                         _raise_in(self._thread, None)
                 return
-            except Cancelled:
+            except (Cancelled, KeyboardInterrupt):
                 continue
+
+    def is_inside(self, thread: int | None) -> bool:
+        return self._inside and self._thread == thread
 
     def wait_for_credit(self) -> None:
         """Takes one credit. Raises Cancelled."""
@@ -113,6 +121,11 @@ class Registry:
     def forget(self, job: Job) -> None:
         with self.lock:
             self._jobs.pop(job.number, None)
+
+    def on_interrupt(self, *_: Any) -> None:
+        """Handler of SIGINT, on the main thread, which may hold the lock: an interrupt is for user code or nobody."""
+        if any(job.is_inside(threading.main_thread().ident) for job in list(self._jobs.values())):
+            raise KeyboardInterrupt
 
     def cancel(self, number: int) -> None:
         with self.lock:

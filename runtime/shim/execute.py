@@ -58,9 +58,14 @@ class Executor:
         """The answer to a caller; the traceback goes to the log and nowhere else."""
         if isinstance(error, payload.Malformed):
             return refusal(400, str(error), "PAYLOAD_MALFORMED", request.request_id)
-        status = getattr(error, "status_code", None)
-        if isinstance(status, int) and 400 <= status <= 599 and hasattr(error, "detail"):
-            return self._chosen(error, status, request)
+        try:
+            status = getattr(error, "status_code", None)
+            if isinstance(status, int) and 400 <= status <= 599 and hasattr(error, "detail"):
+                return self._chosen(error, status, request)
+        except Cancelled:
+            raise
+        except BaseException as problem:  # the error's own attributes are user code too
+            self.report(problem)
         self.report(error)
         return refusal(500, INTERNAL, "PREDICTOR_FAILED", request.request_id)
 
@@ -68,14 +73,10 @@ class Executor:
         self._channel.emit("error", loader.user_traceback(error), "logging", {"logger": "predictor"})
 
     def _chosen(self, error: Any, status: int, request: payload.Request) -> encode.Encoded:
-        """An HTTPException: the user decides status, text and headers."""
-        try:
-            detail = json.loads(encode.to_json(error.detail))
-            told = getattr(error, "headers", None) or {}
-            headers = encode.check_headers([(str(name), str(value)) for name, value in told.items()])
-        except (TypeError, ValueError) as problem:
-            self.report(problem)
-            return refusal(500, INTERNAL, "PREDICTOR_FAILED", request.request_id)
+        """An HTTPException: the user decides status, text and headers. Raises what they raise."""
+        detail = json.loads(encode.to_json(error.detail))
+        told = getattr(error, "headers", None) or {}
+        headers = encode.check_headers([(str(name), str(value)) for name, value in told.items()])
         text = detail if isinstance(detail, str) else json.dumps(detail)
         body = {"error": text, "detail": detail, "request_id": request.request_id}
         return encode.Encoded(status, encode.JSON, encode.to_json(body), headers)

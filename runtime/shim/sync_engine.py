@@ -67,7 +67,7 @@ class Engine:
         token = logs.current.set(request)
         try:
             began = time.perf_counter_ns()
-            answer = self._guarded(job, self._answer, request)
+            answer = self._answer(job, request)
             if answer.chunks is not None:
                 self._stream(job, request, answer, began)
             else:
@@ -81,18 +81,24 @@ class Engine:
                 self._out.finish()
             logs.current.reset(token)
 
-    def _answer(self, request: Request) -> encode.Encoded:
+    def _call(self, request: Request) -> encode.Encoded:
+        method, arguments = self._executor.prepare(request)
+        result = method.function(**arguments)
+        return self._executor.finish(result, arguments, request)
+
+    def _answer(self, job: control.ThreadJob, request: Request) -> encode.Encoded:
         try:
-            method, arguments = self._executor.prepare(request)
-            result = method.function(**arguments)
-            return self._executor.finish(result, arguments, request)
-        except Exception as error:
-            return self._executor.failed(error, request)
-        except SystemExit as error:  # exit() in predict is an error of one request, not of the replica
+            answer: encode.Encoded = self._guarded(job, self._call, request)
+            return answer
+        except Cancelled:
+            raise
+        except (
+            BaseException
+        ) as error:  # exit(), a Rust panic: an error of one request, not of the thread or the replica
             return self._executor.failed(error, request)
 
     def _guarded(self, job: control.ThreadJob, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Runs user code; only within it can Cancelled be raised from outside."""
+        """Runs user code; only within it can Cancelled and KeyboardInterrupt be raised from outside."""
         try:
             job.enter()
             return function(*arguments)
@@ -110,10 +116,10 @@ class Engine:
             self._send(frames.RELEASE, job.number)
 
     def _stream(self, job: control.ThreadJob, request: Request, answer: encode.Encoded, began: int) -> None:
-        chunks = answer.chunks
-        items: Iterator[Any] = _drained(chunks) if hasattr(chunks, "__aiter__") else iter(chunks)
+        items: Any = answer.chunks
         opened: stream.Opening | None = None
         try:
+            items = _drained(items) if hasattr(items, "__aiter__") else iter(items)
             first = self._guarded(job, next, items, _END)
             opened = stream.Opening(first, request.accepts_events, answer.content_type)
             answer.content_type = opened.content_type
@@ -124,7 +130,9 @@ class Engine:
                     job.wait_for_credit()
                     self._send(frames.STREAM_CHUNK, job.number, b"", piece)
                 item = self._guarded(job, next, items, _END)
-        except Exception as error:
+        except Cancelled:
+            raise
+        except BaseException as error:
             self._break(job, request, opened, error, began)
         else:
             self._send(frames.STREAM_END, job.number, frames.response_head(0, 0, self._micros(began), []))
@@ -136,7 +144,7 @@ class Engine:
         self._send(frames.RELEASE, job.number)
 
     def _break(
-        self, job: control.ThreadJob, request: Request, opened: stream.Opening | None, error: Exception, began: int
+        self, job: control.ThreadJob, request: Request, opened: stream.Opening | None, error: BaseException, began: int
     ) -> None:
         failed = self._executor.failed(error, request)
         if opened is None:
@@ -152,7 +160,7 @@ class Engine:
         for function in answer.after:
             try:
                 function()
-            except Exception as error:
+            except BaseException as error:
                 self._executor.report(error)
 
     def _close(self, items: Any) -> None:
@@ -160,7 +168,7 @@ class Engine:
         try:
             if close is not None:
                 close()
-        except Exception as error:
+        except BaseException as error:
             self._executor.report(error)
 
     @staticmethod

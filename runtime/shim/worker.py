@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import platform
+import signal
 import socket
 import sys
 import threading
@@ -48,7 +49,6 @@ def _end_with(front: int) -> None:
     if not sys.platform.startswith("linux"):
         return
     import ctypes
-    import signal
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     if os.getppid() != front:
@@ -69,11 +69,13 @@ def _receive_setup(commands: socket.socket, decoder: frames.Decoder) -> dict[str
 def _serve(
     setup: dict[str, Any], data: socket.socket, channel: logs.LogChannel, registry: control.Registry, out: logs.Writer
 ) -> None:
+    # Python's own handler would raise in the middle of what is ours.
+    signal.signal(signal.SIGINT, registry.on_interrupt)
     cls = loader.load_class(setup)
     if signature.is_async_class(cls):
-        import asyncio
+        from . import async_engine
 
-        asyncio.run(_serve_async(cls, setup, data, channel, registry, out))
+        async_engine.run(_serve_async(cls, setup, data, channel, registry, out))
         return
     contract = loader.construct(cls, setup)
     executor = Executor(contract, channel, setup["monitoring"])
