@@ -36,6 +36,7 @@ class Identity:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Stat:
     state: str
+    parent: int
     session: int
     start_ticks: int
 
@@ -64,6 +65,12 @@ def command_line(pid: int) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(part.decode(errors="replace") for part in raw.split(b"\0")[:-1])
+
+
+def parent(pid: int) -> int:
+    """0 when there is none."""
+    stat = _stat(pid)
+    return 0 if stat is None else stat.parent
 
 
 def open_pidfd(identity: Identity) -> int | None:
@@ -162,7 +169,7 @@ def _stat(pid: int) -> _Stat | None:
         return None
     # The second field is the program's name in brackets and may itself hold spaces and brackets.
     fields = text.rpartition(")")[2].split()
-    return _Stat(state=fields[0], session=int(fields[3]), start_ticks=int(fields[19]))
+    return _Stat(state=fields[0], parent=int(fields[1]), session=int(fields[3]), start_ticks=int(fields[19]))
 
 
 def _pids() -> Iterator[int]:

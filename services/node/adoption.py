@@ -25,7 +25,7 @@ def adopt(
     for record in known:
         config = str(process.config_path(folder(record.wish.replica)))
         present = running.get(config)
-        if present is not None and (record.launch is None or record.launch.identity != present):
+        if present is not None and (record.launch is None or not processes.alive(record.launch.identity)):
             _log.info("found a process that no record names", replica=record.wish.replica, pid=present.pid)
             record = dataclasses.replace(record, launch=model.Launch(present, time.time()))
         found.append(record)
@@ -33,7 +33,7 @@ def adopt(
 
 
 def running_replicas(folder: pathlib.Path) -> dict[str, processes.Identity]:
-    """Leaders of sessions that were started with a config file below `folder`."""
+    """Leaders of sessions that were started with a config file below `folder`, and no copies of such ones."""
     found: dict[str, processes.Identity] = {}
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -42,7 +42,9 @@ def running_replicas(folder: pathlib.Path) -> dict[str, processes.Identity]:
         if len(command) < 2 or command[-2] != "--config" or not command[-1].startswith(f"{folder}/"):
             continue
         identity = processes.identify(int(entry.name))
-        # Workers keep the front's command line when they are forked; only the leader is the replica.
+        # What a replica forks keeps its command line, and may lead a session of its own, as the guard of its workers.
+        if processes.command_line(processes.parent(int(entry.name))) == command:
+            continue
         if identity is not None and identity.pid in processes.session_members(identity):
             found[command[-1]] = identity
     return found

@@ -42,6 +42,7 @@ def main() -> None:
     print("fake runtime starts", flush=True)
     config = json.loads(pathlib.Path(sys.argv[sys.argv.index("--config") + 1]).read_text())
     behaviour = config["spec"]["predictor"].get("config", {})
+    guard()
     state = State(config["stateFile"])
     state.write("STARTING")
     if behaviour.get("worker"):
@@ -54,6 +55,17 @@ def main() -> None:
         print("fake runtime gives up", flush=True)
         sys.exit(int(behaviour["exit_code"]))
     serve(config, behaviour, state)
+
+
+def guard() -> None:
+    """A copy of this process in a session of its own, as the real runtime has one; it ends with its original."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    os.close(reader)
 
 
 def serve(config: dict[str, str], behaviour: dict[str, float], state: State) -> None:

@@ -86,3 +86,8 @@ def test_an_address_is_free_until_somebody_listens_on_it() -> None:
         assert not processes.is_free(address)
     assert processes.is_free(address)
     assert not processes.is_free("192.0.2.1:80")
+
+
+def test_the_parent_of_a_process(child: "subprocess.Popen[bytes]") -> None:
+    assert processes.parent(child.pid) == os.getpid()
+    assert processes.parent(2**22) == 0
