@@ -18,6 +18,7 @@ from services.node import (
     archive,
     bundles,
     convert,
+    cpu_weights,
     environments,
     garbage,
     interpreters,
@@ -50,13 +51,16 @@ async def serve(chosen: settings.Settings) -> None:
         root=pathlib.Path("/sys/fs/cgroup"),
         own=limits.own_cgroups(),
     )
+    weights = cpu_weights.choose(chosen.cgroup, node_id, root=pathlib.Path("/sys/fs/cgroup"), own=limits.own_cgroups())
     channel = channels.connect(chosen.apiserver_address, tracing)
     files = bundles.Store(folder / "bundles", bundles.ApiserverBundles(channel), archive.Limits())
     venvs = environments.Environments(folder / "envs", os.environ, timeout=chosen.build_timeout)
     known = records.Records(folder / "replicas")
     tools = reconciler.Tools(
         preparer=preparer.Preparer(files, venvs),
-        processes=process.Processes(chosen, folders=known, enforcement=enforcement, environ=os.environ),
+        processes=process.Processes(
+            chosen, folders=known, enforcement=enforcement, weights=weights, environ=os.environ
+        ),
         records=known,
         addresses=addresses.Addresses(chosen.replica_first_port, chosen.replica_last_port, rng),
         clock=clock.SystemClock(),
@@ -72,6 +76,7 @@ async def serve(chosen: settings.Settings) -> None:
         cpus=machine.cpus(),
         memory_bytes=machine.memory_bytes(),
         enforcement=limits.describe(enforcement),
+        weights=cpu_weights.describe(weights),
         versions=interpreters.versions(os.environ.get("PATH", "")),
         started=time.time(),
     )

@@ -100,13 +100,21 @@ def replica(view: model.View) -> api_pb2.Replica:
 
 
 def node(
-    node_id: str, *, cpus: int, memory_bytes: int, enforcement: str, versions: tuple[str, ...], started: float
+    node_id: str,
+    *,
+    cpus: int,
+    memory_bytes: int,
+    enforcement: str,
+    weights: str,
+    versions: tuple[str, ...],
+    started: float,
 ) -> node_service_pb2.Node:
     return node_service_pb2.Node(
         id=node_id,
         cpu_millis=cpus * 1000,
         memory_bytes=memory_bytes,
         memory_enforcement=enforcement,
+        cpu_enforcement=weights,
         python_versions=versions,
         start_time=_time(started),
     )

@@ -102,7 +102,7 @@ def choose(wanted: str, cgroup: str, node: str, *, root: pathlib.Path, own: str)
         raise settings.SettingsError(f"CORTEX_MEMORY_ENFORCEMENT={wanted!r}: expected auto, cgroup or watch")
     if wanted == "watch":
         return Watching()
-    for version, parent in _parents(cgroup, root, own):
+    for version, parent in parents("memory", cgroup, root, own):
         if enforcement := _probe(parent / f"cortex-{node}", version):
             return enforcement
     if wanted == "cgroup":
@@ -112,15 +112,16 @@ def choose(wanted: str, cgroup: str, node: str, *, root: pathlib.Path, own: str)
     return Watching()
 
 
-def _parents(cgroup: str, root: pathlib.Path, own: str) -> list[tuple[int, pathlib.Path]]:
+def parents(controller: str, cgroup: str, root: pathlib.Path, own: str) -> list[tuple[int, pathlib.Path]]:
+    """Version and folder of each cgroup below which we might make one with that controller."""
     if cgroup:
         path = pathlib.Path(cgroup)
         return [(2 if (path / "cgroup.controllers").exists() else 1, path)]
     lines = [line.split(":", 2) for line in own.splitlines() if line.count(":") >= 2]
-    found = [(1, root / "memory" / path.lstrip("/")) for _, names, path in lines if "memory" in names.split(",")]
-    if not found and (root / "memory/cgroup.procs").exists():
+    found = [(1, root / controller / path.lstrip("/")) for _, names, path in lines if controller in names.split(",")]
+    if not found and (root / controller / "cgroup.procs").exists():
         # Version 1 lists a controller only where it is in use by the process; its root is ours then.
-        found.append((1, root / "memory"))
+        found.append((1, root / controller))
     found += [(2, root / path.lstrip("/")) for number, names, path in lines if number == "0" and not names]
     return found
 

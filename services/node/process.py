@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from services.chassis import processes
-from services.node import convert, limits, model, records, reports, settings
+from services.node import convert, cpu_weights, limits, model, records, reports, settings
 
 _BOOT_LOG_LARGEST = 1024 * 1024
 _PASS = (
@@ -47,11 +47,13 @@ class Processes:
         *,
         folders: records.Records,
         enforcement: limits.Enforcement,
+        weights: cpu_weights.Weights,
         environ: Mapping[str, str],
     ) -> None:
         self._settings = chosen
         self._folders = folders
         self._enforcement = enforcement
+        self._weights = weights
         self._environ = environ
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._reader = reports.Reader()
@@ -96,6 +98,7 @@ class Processes:
         self._children[child.pid] = child
         if record.wish.memory_bytes:
             self._enforcement.enclose(record.wish.replica, child.pid, record.wish.memory_bytes)
+        self._weights.enclose(record.wish.replica, child.pid, record.wish.cpu_millis)
         return model.Launch(identity=identity, time=time.time(), boot_log_offset=offset)
 
     def observe(self, record: model.Record, preparation: model.Preparation) -> model.Observation:
@@ -149,6 +152,7 @@ class Processes:
 
     def forget(self, record: model.Record) -> None:
         self._enforcement.release(record.wish.replica)
+        self._weights.release(record.wish.replica)
         self._reader.forget(self._folders.folder(record.wish.replica) / "state.json")
 
     def addresses_free(self, record: model.Record) -> bool:

@@ -29,7 +29,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cortex/node/v1/node_service.proto\x12\x0e\x63ortex.node.v1\x1a\x1d\x63ortex/apiserver/v1/api.proto\x1a\x1e\x63ortex/apiserver/v1/spec.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetNodeRequest\"\xeb\x01\n\x04Node\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n\ncpu_millis\x18\x02 \x01(\x03R\tcpuMillis\x12!\n\x0cmemory_bytes\x18\x03 \x01(\x03R\x0bmemoryBytes\x12-\n\x12memory_enforcement\x18\x04 \x01(\tR\x11memoryEnforcement\x12\'\n\x0fpython_versions\x18\x05 \x03(\tR\x0epythonVersions\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\"\xb2\x01\n\x13StartReplicaRequest\x12#\n\nreplica_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\treplicaId\x12 \n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\x08revision\x12\x36\n\x04spec\x18\x03 \x01(\x0b\x32\x1c.cortex.apiserver.v1.ApiSpecB\x04\xe2\x41\x01\x02R\x04spec\x12\x1c\n\x06\x62undle\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02R\x06\x62undle\"N\n\x14StartReplicaResponse\x12\x36\n\x07replica\x18\x01 \x01(\x0b\x32\x1c.cortex.apiserver.v1.ReplicaR\x07replica\"\x7f\n\x12StopReplicaRequest\x12#\n\nreplica_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\treplicaId\x12\x44\n\rdrain_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01R\x0c\x64rainTimeout\"\x15\n\x13StopReplicaResponse\"\x15\n\x13ListReplicasRequest\"P\n\x14ListReplicasResponse\x12\x38\n\x08replicas\x18\x01 \x03(\x0b\x32\x1c.cortex.apiserver.v1.ReplicaR\x08replicas\"\x16\n\x14WatchReplicasRequest\"\x81\x01\n\x15WatchReplicasResponse\x12\x36\n\x07replica\x18\x01 \x01(\x0b\x32\x1c.cortex.apiserver.v1.ReplicaR\x07replica\x12\x18\n\x07removed\x18\x02 \x01(\x08R\x07removed\x12\x16\n\x06synced\x18\x03 \x01(\x08R\x06synced2\xbc\x03\n\x0bNodeService\x12?\n\x07GetNode\x12\x1e.cortex.node.v1.GetNodeRequest\x1a\x14.cortex.node.v1.Node\x12Y\n\x0cStartReplica\x12#.cortex.node.v1.StartReplicaRequest\x1a$.cortex.node.v1.StartReplicaResponse\x12V\n\x0bStopReplica\x12\".cortex.node.v1.StopReplicaRequest\x1a#.cortex.node.v1.StopReplicaResponse\x12Y\n\x0cListReplicas\x12#.cortex.node.v1.ListReplicasRequest\x1a$.cortex.node.v1.ListReplicasResponse\x12^\n\rWatchReplicas\x12$.cortex.node.v1.WatchReplicasRequest\x1a%.cortex.node.v1.WatchReplicasResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cortex/node/v1/node_service.proto\x12\x0e\x63ortex.node.v1\x1a\x1d\x63ortex/apiserver/v1/api.proto\x1a\x1e\x63ortex/apiserver/v1/spec.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetNodeRequest\"\x94\x02\n\x04Node\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n\ncpu_millis\x18\x02 \x01(\x03R\tcpuMillis\x12!\n\x0cmemory_bytes\x18\x03 \x01(\x03R\x0bmemoryBytes\x12-\n\x12memory_enforcement\x18\x04 \x01(\tR\x11memoryEnforcement\x12\'\n\x0fpython_versions\x18\x05 \x03(\tR\x0epythonVersions\x12\x39\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\'\n\x0f\x63pu_enforcement\x18\x07 \x01(\tR\x0e\x63puEnforcement\"\xb2\x01\n\x13StartReplicaRequest\x12#\n\nreplica_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\treplicaId\x12 \n\x08revision\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02R\x08revision\x12\x36\n\x04spec\x18\x03 \x01(\x0b\x32\x1c.cortex.apiserver.v1.ApiSpecB\x04\xe2\x41\x01\x02R\x04spec\x12\x1c\n\x06\x62undle\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02R\x06\x62undle\"N\n\x14StartReplicaResponse\x12\x36\n\x07replica\x18\x01 \x01(\x0b\x32\x1c.cortex.apiserver.v1.ReplicaR\x07replica\"\x7f\n\x12StopReplicaRequest\x12#\n\nreplica_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02R\treplicaId\x12\x44\n\rdrain_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01R\x0c\x64rainTimeout\"\x15\n\x13StopReplicaResponse\"\x15\n\x13ListReplicasRequest\"P\n\x14ListReplicasResponse\x12\x38\n\x08replicas\x18\x01 \x03(\x0b\x32\x1c.cortex.apiserver.v1.ReplicaR\x08replicas\"\x16\n\x14WatchReplicasRequest\"\x81\x01\n\x15WatchReplicasResponse\x12\x36\n\x07replica\x18\x01 \x01(\x0b\x32\x1c.cortex.apiserver.v1.ReplicaR\x07replica\x12\x18\n\x07removed\x18\x02 \x01(\x08R\x07removed\x12\x16\n\x06synced\x18\x03 \x01(\x08R\x06synced2\xbc\x03\n\x0bNodeService\x12?\n\x07GetNode\x12\x1e.cortex.node.v1.GetNodeRequest\x1a\x14.cortex.node.v1.Node\x12Y\n\x0cStartReplica\x12#.cortex.node.v1.StartReplicaRequest\x1a$.cortex.node.v1.StartReplicaResponse\x12V\n\x0bStopReplica\x12\".cortex.node.v1.StopReplicaRequest\x1a#.cortex.node.v1.StopReplicaResponse\x12Y\n\x0cListReplicas\x12#.cortex.node.v1.ListReplicasRequest\x1a$.cortex.node.v1.ListReplicasResponse\x12^\n\rWatchReplicas\x12$.cortex.node.v1.WatchReplicasRequest\x1a%.cortex.node.v1.WatchReplicasResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,23 +51,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETNODEREQUEST']._serialized_start=214
   _globals['_GETNODEREQUEST']._serialized_end=230
   _globals['_NODE']._serialized_start=233
-  _globals['_NODE']._serialized_end=468
-  _globals['_STARTREPLICAREQUEST']._serialized_start=471
-  _globals['_STARTREPLICAREQUEST']._serialized_end=649
-  _globals['_STARTREPLICARESPONSE']._serialized_start=651
-  _globals['_STARTREPLICARESPONSE']._serialized_end=729
-  _globals['_STOPREPLICAREQUEST']._serialized_start=731
-  _globals['_STOPREPLICAREQUEST']._serialized_end=858
-  _globals['_STOPREPLICARESPONSE']._serialized_start=860
-  _globals['_STOPREPLICARESPONSE']._serialized_end=881
-  _globals['_LISTREPLICASREQUEST']._serialized_start=883
-  _globals['_LISTREPLICASREQUEST']._serialized_end=904
-  _globals['_LISTREPLICASRESPONSE']._serialized_start=906
-  _globals['_LISTREPLICASRESPONSE']._serialized_end=986
-  _globals['_WATCHREPLICASREQUEST']._serialized_start=988
-  _globals['_WATCHREPLICASREQUEST']._serialized_end=1010
-  _globals['_WATCHREPLICASRESPONSE']._serialized_start=1013
-  _globals['_WATCHREPLICASRESPONSE']._serialized_end=1142
-  _globals['_NODESERVICE']._serialized_start=1145
-  _globals['_NODESERVICE']._serialized_end=1589
+  _globals['_NODE']._serialized_end=509
+  _globals['_STARTREPLICAREQUEST']._serialized_start=512
+  _globals['_STARTREPLICAREQUEST']._serialized_end=690
+  _globals['_STARTREPLICARESPONSE']._serialized_start=692
+  _globals['_STARTREPLICARESPONSE']._serialized_end=770
+  _globals['_STOPREPLICAREQUEST']._serialized_start=772
+  _globals['_STOPREPLICAREQUEST']._serialized_end=899
+  _globals['_STOPREPLICARESPONSE']._serialized_start=901
+  _globals['_STOPREPLICARESPONSE']._serialized_end=922
+  _globals['_LISTREPLICASREQUEST']._serialized_start=924
+  _globals['_LISTREPLICASREQUEST']._serialized_end=945
+  _globals['_LISTREPLICASRESPONSE']._serialized_start=947
+  _globals['_LISTREPLICASRESPONSE']._serialized_end=1027
+  _globals['_WATCHREPLICASREQUEST']._serialized_start=1029
+  _globals['_WATCHREPLICASREQUEST']._serialized_end=1051
+  _globals['_WATCHREPLICASRESPONSE']._serialized_start=1054
+  _globals['_WATCHREPLICASRESPONSE']._serialized_end=1183
+  _globals['_NODESERVICE']._serialized_start=1186
+  _globals['_NODESERVICE']._serialized_end=1630
 # @@protoc_insertion_point(module_scope)

@@ -18,20 +18,22 @@ class GetNodeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("id", "cpu_millis", "memory_bytes", "memory_enforcement", "python_versions", "start_time")
+    __slots__ = ("id", "cpu_millis", "memory_bytes", "memory_enforcement", "python_versions", "start_time", "cpu_enforcement")
     ID_FIELD_NUMBER: _ClassVar[int]
     CPU_MILLIS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     PYTHON_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
+    CPU_ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     cpu_millis: int
     memory_bytes: int
     memory_enforcement: str
     python_versions: _containers.RepeatedScalarFieldContainer[str]
     start_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., cpu_millis: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_enforcement: _Optional[str] = ..., python_versions: _Optional[_Iterable[str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    cpu_enforcement: str
+    def __init__(self, id: _Optional[str] = ..., cpu_millis: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_enforcement: _Optional[str] = ..., python_versions: _Optional[_Iterable[str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cpu_enforcement: _Optional[str] = ...) -> None: ...
 
 class StartReplicaRequest(_message.Message):
     __slots__ = ("replica_id", "revision", "spec", "bundle")
