@@ -94,13 +94,14 @@ def _live(seen: observation.Observation, api: model.Api, now: float, rng: random
 
 def _herd(seen: observation.Observation, api: model.Api, now: float) -> sizing.Herd:
     goal, alive, proving = rollout.goal(api), seen.alive(), rollout.proving(api)
+    shaken = rollout.shaken(seen, goal)
     available = {
         r.id
         for r in alive
         if r.revision == goal
         and observation.ready(r)
         and seen.reachable(r, now)
-        and (not proving or rollout.baked(api, r, seen.crashes.get(r.id, 0), now))
+        and (not proving or now >= rollout.baked_at(api, r, shaken=shaken))
     }
     return sizing.Herd(
         goal=goal,
@@ -172,7 +173,8 @@ def _requeue(
         waiting = [
             r for r in herd.replicas if r.revision == herd.goal and observation.ready(r) and r.id not in herd.available
         ]
-        moments += [rollout.baked_at(api, r, seen.crashes.get(r.id, 0)) for r in waiting]
+        shaken = rollout.shaken(seen, herd.goal)
+        moments += [rollout.baked_at(api, r, shaken=shaken) for r in waiting]
     if rollout.in_progress(api) and api.rollout is not None:
         moments.append(api.rollout.progress_time + api.spec.update_strategy.progress_deadline + 0.01)
     if not seen.gateway.connected:

@@ -88,16 +88,18 @@ def advance(seen: observation.Observation, api: model.Api, now: float) -> Verdic
     return dataclasses.replace(moved, why=begun.why or moved.why, events=begun.events)
 
 
-def baked(api: model.Api, replica: model.Replica, crashes: int, now: float) -> bool:
-    return now >= baked_at(api, replica, crashes)
+def shaken(seen: observation.Observation, revision: str) -> bool:
+    """Whether a replica of it has crashed: those that run the same code may not have met the request yet."""
+    mine = [replica for replica in seen.alive() if replica.revision == revision]
+    return any(replica.restart_count or seen.crashes.get(replica.id, 0) for replica in mine)
 
 
-def baked_at(api: model.Api, replica: model.Replica, crashes: int) -> float:
+def baked_at(api: model.Api, replica: model.Replica, *, shaken: bool) -> float:
     """When `replica`, ready now, has answered for long enough. Counts from when the gateway took it in. What has
     nothing to fall back to needs no proof: waiting would not make a first deployment any safer."""
     rollout = api.rollout
     since = max(replica.ready_time or replica.create_time, rollout.progress_time if rollout else 0.0)
-    if crashes or replica.restart_count:
+    if shaken:
         return since + BAKE_AFTER_CRASH_SECONDS
     return since + BAKE_SECONDS if api.serving_revision else since
 

@@ -148,8 +148,22 @@ def test_a_condemned_replica_that_is_ready_again_gets_no_more_traffic() -> None:
 def test_after_a_crash_the_proof_takes_longer() -> None:
     api = records.rolling(since=NOW - 30)
     once = replica("b", "r2", ready_time=NOW - 5)
-    waits = rollout.baked_at(api, once, 1) - rollout.baked_at(api, once, 0)
+    waits = rollout.baked_at(api, once, shaken=True) - rollout.baked_at(api, once, shaken=False)
     assert waits == rollout.BAKE_AFTER_CRASH_SECONDS - rollout.BAKE_SECONDS
+
+
+def test_the_crash_of_one_casts_doubt_on_all_that_run_the_same() -> None:
+    api = records.rolling(since=NOW - 10, desired=2)
+    going = dataclasses.replace(api.rollout, ready_high_water=2) if api.rollout else None
+    news = [replica(name, "r2", age=5, ready_time=NOW - 5) for name in ("c", "d")]
+    olds = [replica("a"), replica("b")]
+    api = dataclasses.replace(api, rollout=dataclasses.replace(going, progress_time=NOW - 5) if going else None)
+    calm = decide(seen(api, [*olds, *news]))
+    assert "route /iris: 100% to r2 (2 replicas)" in effects(calm)
+    failure = records.failed(model.Reason.EXITED)
+    fallen = dataclasses.replace(news[1], state=model.ReplicaState.BACKING_OFF, restart_count=1, last_failure=failure)
+    doubted = decide(seen(api, [*olds, news[0], fallen], routed=["a", "b", "c"]))
+    assert not [line for line in effects(doubted) if line.startswith("route")]
 
 
 def test_a_first_deployment_is_over_as_soon_as_it_is_routed() -> None:
