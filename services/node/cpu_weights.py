@@ -80,6 +80,13 @@ class Cgroups:
         with contextlib.suppress(OSError):
             self._parent.rmdir()
 
+    def sweep(self) -> None:
+        """Removes what replicas left that ended while no node looked."""
+        for folder in self._parent.glob("*/"):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        self.close()
+
     def _weigh(self, folder: pathlib.Path, shares: int) -> None:
         shares = min(262_144, max(2, shares))
         name, value = ("cpu.shares", shares) if self._version == 1 else ("cpu.weight", weight(shares))
@@ -102,7 +109,7 @@ def choose(cgroup: str, node: str, *, root: pathlib.Path, own: str) -> Weights:
         except OSError:
             continue
         finally:
-            found.close()
+            found.sweep()
     return Nothing()
 
 

@@ -45,6 +45,8 @@ class NodeProcess:
             "CORTEX_APISERVER_ADDRESS": apiserver,
             "CORTEX_RUNTIME_COMMAND": f"{sys.executable} {FAKE_RUNTIME}",
             "CORTEX_MEMORY_ENFORCEMENT": "watch",
+            # A node that is killed leaves its cgroups to the next one of its id, which no test has.
+            "CORTEX_CGROUP": str(home / "no-cgroup"),
             **environ,
         }
         self._log = (home / "node.log").open("ab")

@@ -133,7 +133,7 @@ async def test_memory_over_the_limit_is_named(node: node_process.NodeProcess) ->
 
 
 async def test_the_kernel_enforces_memory_where_it_can(tmp_path: pathlib.Path) -> None:
-    async with node_process.running(tmp_path, CORTEX_MEMORY_ENFORCEMENT="auto") as node:
+    async with node_process.running(tmp_path, CORTEX_MEMORY_ENFORCEMENT="auto", CORTEX_CGROUP="") as node:
         described = await node.stub.GetNode(node_service_pb2.GetNodeRequest(), timeout=5)
         if not described.memory_enforcement.startswith("cgroup"):
             pytest.skip("no memory cgroup can be written here")

@@ -45,3 +45,13 @@ def test_without_a_writable_cgroup_there_are_no_weights(tmp_path: pathlib.Path) 
     assert cpu_weights.describe(found).startswith("none")
     found.enclose("a", 7, 200)
     found.release("a")
+
+
+def test_what_was_left_behind_is_swept_and_what_is_in_use_stays(tmp_path: pathlib.Path) -> None:
+    cgroups = cpu_weights.Cgroups(tmp_path / "cortex-n", version=1)
+    for name in ("left", "used"):
+        (tmp_path / "cortex-n" / name).mkdir(parents=True)
+    # On a real one a process inside does this.
+    (tmp_path / "cortex-n/used/process").mkdir()
+    cgroups.sweep()
+    assert [path.name for path in (tmp_path / "cortex-n").iterdir()] == ["used"]
