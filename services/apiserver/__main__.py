@@ -5,6 +5,8 @@ import os
 import random
 import uuid
 
+import structlog
+
 from services.apiserver import (
     announcing,
     archive,
@@ -28,6 +30,8 @@ from services.apiserver.xds import ads, gateway, listener
 from services.chassis import channels, clock, server, telemetry
 from services.chassis import settings as loader
 
+_log = structlog.get_logger("apiserver")
+
 
 async def serve(chosen: settings.Settings) -> None:
     tracing = telemetry.set_up_tracing("cortex-apiserver", uuid.uuid4().hex, os.environ)
@@ -37,7 +41,7 @@ async def serve(chosen: settings.Settings) -> None:
     channel = channels.connect(chosen.node_address, tracing)
     backend = node.NodeBackend(channel, clock=now, rng=rng)
     options = listener.Options(
-        chosen.data_address, _access_log(chosen), tracing=tracing.enabled and settings.has_collector(os.environ)
+        chosen.data_address, _access_log(chosen), tracing=_gateway_traces(telemetry.collector(os.environ))
     )
     gateways = gateway.Gateway(options, now)
     hub = watch.Hub(most_watchers=chosen.max_streams)
@@ -77,6 +81,16 @@ async def serve(chosen: settings.Settings) -> None:
 def _access_log(chosen: settings.Settings) -> str:
     chosen.access_log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return str(chosen.access_log)
+
+
+def _gateway_traces(collector: telemetry.Collector | None) -> bool:
+    if collector is not None and not collector.for_gateway:
+        _log.warning(
+            "the gateway sends traces over gRPC without TLS only: its spans are left out, the others are not",
+            endpoint=collector.endpoint,
+            protocol=collector.protocol,
+        )
+    return collector is not None and collector.for_gateway
 
 
 def main() -> None:

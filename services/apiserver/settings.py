@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,9 +40,3 @@ class Settings:
         # A listener on every address is reached by one of them.
         shown = "127.0.0.1" if host in ("0.0.0.0", "[::]", "") else host
         return (self.gateway_url or f"http://{shown}:{port}").rstrip("/")
-
-
-def has_collector(environ: Mapping[str, str]) -> bool:
-    """Whether the gateway's bootstrap names a collector of traces; the launcher decides by the same variables."""
-    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    return any(environ.get(name) for name in names)

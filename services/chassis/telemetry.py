@@ -6,6 +6,7 @@ cheap no-op. Logs are JSON, one object a line, on stderr or in a file; each line
 
 import contextlib
 import contextvars
+import dataclasses
 import logging
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -68,24 +69,52 @@ def tracing_requested(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name) for name in names)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Collector:
+    """Where traces go. `endpoint` is a URL, `protocol` is grpc or http/protobuf."""
+
+    endpoint: str
+    protocol: str
+
+    @property
+    def for_gateway(self) -> bool:
+        """Whether Envoy, which we have speak OTLP over gRPC without TLS, can send its spans there as well."""
+        return self.protocol == "grpc" and not self.endpoint.startswith("https://")
+
+
+def collector(environ: Mapping[str, str]) -> Collector | None:
+    """The one reading of the OTEL_* variables, for services and gateway; what is about traces goes before the rest."""
+    if not tracing_requested(environ):
+        return None
+    given = {name: value for name, value in environ.items() if value}
+    protocol = given.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or given.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    protocol = "http/protobuf" if protocol.startswith("http") else "grpc"
+    default = "http://127.0.0.1:4317" if protocol == "grpc" else "http://127.0.0.1:4318"
+    general = given.get("OTEL_EXPORTER_OTLP_ENDPOINT", default)
+    if protocol != "grpc":
+        # The general one is the root of all signals.
+        general = f"{general.rstrip('/')}/v1/traces"
+    return Collector(given.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", general), protocol)
+
+
 def set_up_tracing(service: str, instance: str, environ: Mapping[str, str]) -> Telemetry:
     """Reads OTEL_* from the process's environment when `environ` asks for traces; costs nothing otherwise."""
-    if not tracing_requested(environ):
+    target = collector(environ)
+    if target is None:
         return Telemetry(None, None)
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     exporter: SpanExporter
-    if protocol.startswith("http"):
+    if target.protocol != "grpc":
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 
-        exporter = HttpExporter()
+        exporter = HttpExporter(endpoint=target.endpoint)
     else:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 
-        exporter = GrpcExporter()
+        exporter = GrpcExporter(endpoint=target.endpoint)
     names = {"service.name": service, "service.namespace": "cortex", "service.instance.id": instance}
     resource = Resource.create(names)
     provider = TracerProvider(resource=resource)

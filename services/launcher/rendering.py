@@ -5,6 +5,7 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+from services.chassis import telemetry
 from services.launcher import bootstrap, descriptors, layout
 
 
@@ -31,9 +32,9 @@ def render(where: layout.Layout, environ: Mapping[str, str]) -> None:
 
 
 def _otlp_endpoint(environ: Mapping[str, str]) -> str:
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none":
-        return ""
-    return environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    """Empty where the gateway sends no traces; the apiserver, which judges the same, says why."""
+    found = telemetry.collector(environ)
+    return found.endpoint if found is not None and found.for_gateway else ""
 
 
 def _replace(path: pathlib.Path, content: bytes) -> None:

@@ -23,7 +23,7 @@ _LAST_SAVE_SECONDS = 8.0
 
 
 async def serve(config: own.Settings) -> None:
-    tracing = telemetry.set_up_tracing("monitor", str(os.getpid()), os.environ)
+    tracing = telemetry.set_up_tracing("cortex-monitor", str(os.getpid()), os.environ)
     time_source = clock.SystemClock()
     memory = registry.Registry(most_replicas=config.monitor_most_replicas)
 
