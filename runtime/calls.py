@@ -24,10 +24,12 @@ class Call:
     """
 
     __slots__ = (
-        "began", "body", "deadline", "fields", "link", "number", "queued_for", "span", "stage", "status", "timer",
+        "attempt", "began", "body", "deadline", "fields", "link", "number", "queued_for", "span", "stage", "status",
+        "timer",
     )  # fmt: skip
 
     def __init__(self, began: float) -> None:
+        self.attempt = 1  # of the gateway, which repeats what a dying worker held
         self.began = began  # monotonic time of the first byte
         self.fields: list[bytes] = []  # of the request head, see shim/frames.py
         self.body = b""

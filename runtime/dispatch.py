@@ -20,6 +20,8 @@ CLIENT_LEFT = 499
 _now = time.monotonic
 # With no worker left, callers wait this long for the restart before they are sent elsewhere.
 _RECOVERY_SECONDS = 10.0
+# A call whose worker dies in its third try is more likely to be the cause than a victim.
+_LAST_REPEATED_ATTEMPT = 2
 
 
 class Dispatcher:
@@ -116,7 +118,8 @@ class Dispatcher:
             if call is None or call.stage is Stage.DONE:
                 continue
             if number <= begun:
-                self._fail(call, errors.WORKER_DIED)
+                again = call.attempt <= _LAST_REPEATED_ATTEMPT
+                self._fail(call, errors.WORKER_DIED if again else errors.WORKERS_DIED)
             else:
                 call.stage, call.link = Stage.QUEUED, None
                 self._queue[call] = None

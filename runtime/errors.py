@@ -42,6 +42,13 @@ WORKER_DIED = Failure(
     retry_after=1,
     headers=(("x-cortex-retry", "worker-died"),),
 )
+# Without the mark by which the gateway tries again.
+WORKERS_DIED = Failure(
+    503,
+    "WORKER_DIED",
+    "several worker processes in a row died of this request, so it is not repeated; see the log of the API",
+    retry_after=10,
+)
 DEADLINE = Failure(504, "DEADLINE_EXCEEDED", "the request took longer than it may")
 STOPPED = Failure(503, "DRAINING", "the replica stopped before the request was done", retry_after=1)
 NOT_FOUND = Failure(404, "NOT_FOUND", "no such path; the predictor answers at the API's endpoint itself")

@@ -17,10 +17,12 @@ from runtime.http_exchange import Exchange
 
 MAX_HEAD_BYTES = 64 * 1024
 _MAX_PIPELINED = 16
+ATTEMPT_HEADER = b"x-envoy-attempt-count"  # what the gateway tells us, and the predictor need not know
 _KNOWN = frozenset(
     [
         b"accept", b"access-control-request-headers", b"access-control-request-method", b"content-length",
-        b"content-type", b"expect", b"origin", b"traceparent", b"x-request-id", b"x-request-timeout-ms",
+        b"content-type", b"expect", b"origin", b"traceparent", b"x-request-id",
+        b"x-request-timeout-ms", ATTEMPT_HEADER,
     ]
 )  # fmt: skip
 _REQUEST_ID_BYTES = 200
@@ -145,7 +147,8 @@ class Connection(asyncio.Protocol):
         if name in _KNOWN:
             self._known[name] = value
         self._head_size += len(name) + len(value) + 4
-        self._fields += (name, value)
+        if name != ATTEMPT_HEADER:
+            self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         if self._refused:
@@ -231,6 +234,7 @@ class Connection(asyncio.Protocol):
             exchange.fields += self._fields
         elif b"accept" in known:
             exchange.fields += (b"accept", known[b"accept"])
+        exchange.attempt = attempt(known.get(ATTEMPT_HEADER, b""))
         exchange.head_only = method == b"HEAD"
         if b"origin" in known:
             exchange.cross_origin = True
@@ -347,6 +351,10 @@ def _target(url: bytes) -> bytes:
     except httptools.HttpParserInvalidURLError:
         return url
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
+
+
+def attempt(told: bytes) -> int:
+    return int(told) if told.isdigit() and len(told) < 4 else 1
 
 
 def _seconds(told: bytes) -> float | None:

@@ -38,6 +38,7 @@ class Link(asyncio.Protocol):
         self.calls: dict[int, Call | None] = {}
         self.window = threads
         self.threads = threads
+        self.answered = False  # anything at all
         self._listener = listener
         self._keeper = keeper
         self._decoder = frames.Decoder()
@@ -155,5 +156,6 @@ class Link(asyncio.Protocol):
 
     def _observe(self, micros: int) -> None:
         """A single long call closes the window at once; many short ones open it."""
+        self.answered = True
         self._micros = micros if micros > 8 * _SHORT_MICROS else 0.9 * self._micros + 0.1 * micros
         self.window = self.threads + _AHEAD if self._micros < _SHORT_MICROS else self.threads

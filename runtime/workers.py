@@ -114,8 +114,11 @@ class Slot:
         text = f"the worker {worker.exit_text()} while it loaded the predictor\n{worker.tail}".strip()
         return LoadFailure(reason, text, code, time.time())
 
-    def crashed(self, now: float) -> int:
-        """Notes one more crash; returns how many there were lately."""
+    def crashed(self, now: float, *, answered: bool) -> int:
+        """Notes one more crash; returns how many there were lately without an answer in between. Who answers others
+        and dies of some requests is back at once: long pauses would make all callers pay for a few."""
+        if answered:
+            self._crashes.clear()
         self._crashes.append(now)
         recent = sum(1 for at in self._crashes if at > now - _CRASH_WINDOW)
         self.looping = recent >= _CRASHES
@@ -202,7 +205,8 @@ class Pool:
                 if not self.fatal.done():
                     self.fatal.set_result(failure)
                 return
-            recent = slot.crashed(time.monotonic())
+            answered = failure is None and slot.worker is not None and slot.worker.link.answered
+            recent = slot.crashed(time.monotonic(), answered=answered)
             if slot.looping:
                 self._report_loop(slot, failure, recent)
             await asyncio.sleep(self._backoff.delay(recent - 1, self._rng))
@@ -212,7 +216,7 @@ class Pool:
         if failure is not None:
             self.log.line("error", failure.message, source="cortex", worker=slot.name, reason=failure.reason)
         elif slot.worker is not None:
-            text = f"worker {slot.worker.exit_text()}; it is restarted"
+            text = f"worker {slot.name} {slot.worker.exit_text()}; restarting"
             self.log.line("error", text, source="cortex", worker=slot.name, reason="WORKER_DIED")
 
     def _report_loop(self, slot: Slot, failure: LoadFailure | None, recent: int) -> None:

@@ -51,6 +51,7 @@ class PythonPredictor:
         if mode == "callback":
             return "done", lambda: print("called back")
         if mode == "header":
+            assert "x-envoy-attempt-count" not in headers
             return headers["X-TeSt"] + "/" + headers.get("x-request-id", "")
         if mode == "query":
             return [query_params["a"], query_params.getlist("a"), batch_id]
@@ -170,7 +171,7 @@ def test_an_http_exception_chooses_its_status(replica: Replica) -> None:
 def test_query_and_headers(replica: Replica) -> None:
     answer = replica.client.post("/?mode=query&a=1&a=b%20c")
     assert answer.json() == ["b c", ["1", "b c"], None]
-    answer = post(replica, "header", headers={"X-Test": "value", "X-Request-Id": "mine"})
+    answer = post(replica, "header", headers={"X-Test": "value", "X-Request-Id": "mine", "X-Envoy-Attempt-Count": "2"})
     assert (answer.text, answer.headers["x-request-id"]) == ("value/mine", "mine")
 
 

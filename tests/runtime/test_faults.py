@@ -164,6 +164,19 @@ def test_a_crash_loop_is_told(tmp_path: pathlib.Path) -> None:
         assert replica.client.get("/healthz/ready").status_code == 503
 
 
+def test_who_answers_others_in_between_is_in_no_crash_loop(tmp_path: pathlib.Path) -> None:
+    with running(tmp_path, SLOW) as replica:
+        for attempt in range(1, 9):
+            died = replica.client.post("/?mode=die", headers={"x-envoy-attempt-count": str(attempt)})
+            assert (died.status_code, "x-cortex-retry" in died.headers) == (503, attempt <= 2)
+            began = time.monotonic()
+            assert replica.client.post("/").status_code == 200
+            assert time.monotonic() - began < 2
+        assert replica.state["failure"] is None
+        line = replica.wait_line("restarting")
+        assert (line["message"], line["worker"]) == ("worker w0 was ended by SIGABRT; restarting", "w0")
+
+
 def test_the_queue_is_bounded_and_time_is_kept(tmp_path: pathlib.Path) -> None:
     with running(tmp_path, SLOW, spec={"autoscaling": {"maxReplicaConcurrency": 3}}) as replica:
         held = in_background(replica, 1, mode="sleep", seconds=1.0)[0]

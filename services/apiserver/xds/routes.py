@@ -55,6 +55,8 @@ def table(pieces: Mapping[str, Piece]) -> kinds.Resource:
         "domains": ["*"],
         "routes": routes,
         "retry_policy": retries.policy(enabled=True),
+        # By which a replica knows a request that ends one worker after another.
+        "include_request_attempt_count": True,
         "request_body_buffer_limit": {"value": _REPLAYABLE_BYTES},
     }
     message = xds_types.message(kinds.Kind.ROUTE.value)(

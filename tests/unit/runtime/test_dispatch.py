@@ -38,12 +38,14 @@ class FakeCall(Call):
         super().__init__(began=0.0)
         self.fields = [b""] * 6
         self.ends: list[int] = []
+        self.failures: list[errors.Failure] = []
 
     def on_response(self, status: int, fields: Any, body: bytes) -> None:
         self.ends.append(status)
 
     def on_failure(self, failure: errors.Failure) -> None:
         self.ends.append(failure.status)
+        self.failures.append(failure)
 
 
 @pytest.fixture
@@ -101,6 +103,18 @@ async def test_a_dead_worker_fails_what_it_began_and_returns_the_rest_in_order(d
     assert [call.ends for call in calls] == [[503], [], []]
     other = join(dispatcher, window=3)
     assert list(other.calls.values()) == [calls[1], calls[2]]
+
+
+@pytest.mark.parametrize(("attempt", "marked"), [(1, True), (2, True), (3, False)])
+async def test_what_killed_worker_after_worker_is_not_repeated(
+    dispatcher: dispatch.Dispatcher, attempt: int, marked: bool
+) -> None:
+    link, call = join(dispatcher), FakeCall()
+    call.attempt = attempt
+    dispatcher.submit(call)
+    dispatcher.left(link, begun=1)  # type: ignore[arg-type]
+    assert call.ends == [503]
+    assert any(name == "x-cortex-retry" for name, _ in call.failures[0].headers) == marked
 
 
 async def test_giving_up_ends_what_waits_for_a_worker(dispatcher: dispatch.Dispatcher) -> None:
