@@ -16,6 +16,7 @@ from services.apiserver import (
     deploying,
     drafting,
     introduction,
+    neighbours,
     node,
     reconciler,
     servicer_api,
@@ -69,6 +70,7 @@ async def serve(chosen: settings.Settings) -> None:
     servicer_bundles.add(doors, bundles)
     servicer_events.add(doors, events)
     servicer_gateways.add(doors, listed)
+    doors.describe(neighbours.SERVICES)
     doors.add_generic(ads.Ads(gateways, now).handlers())
     try:
         await server.run(doors, [core.run(), collecting.Collector(store, files, now).run()], grace=0.5)

@@ -31,6 +31,7 @@ class Server:
         self._server = grpc.aio.server(interceptors=[interceptors.Interceptor(tracing)], options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._described: list[str] = []
         self._names: list[str] = [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
         self.port = 0
 
@@ -39,12 +40,16 @@ class Server:
         register(servicer, self._server)
         self._names.append(name)
 
+    def describe(self, names: Sequence[str]) -> None:
+        """Lets reflection tell of services that others serve at the same door. Their modules must be imported."""
+        self._described += names
+
     def add_generic(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Registers handlers that are made by hand (Envoy's services)."""
         self._server.add_generic_rpc_handlers(tuple(handlers))
 
     async def start(self) -> None:
-        reflection.enable_server_reflection([*self._names, reflection.SERVICE_NAME], self._server)
+        reflection.enable_server_reflection([*self._names, *self._described, reflection.SERVICE_NAME], self._server)
         for name in ["", *self._names]:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         self.port = self._server.add_insecure_port(self._listen)
