@@ -90,6 +90,7 @@ async def serve(chosen: settings.Settings) -> None:
         await server.run(doors, _collecting(chosen, replicas), grace=0.5)
     finally:
         await replicas.close()
+        weights.sweep()
         await channel.close()
         tracing.shutdown()
 

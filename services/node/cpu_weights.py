@@ -29,6 +29,10 @@ class Weights(Protocol):
 
     def release(self, replica: str) -> None: ...
 
+    def sweep(self) -> None:
+        """Removes what is left of replicas that have ended."""
+        ...
+
 
 class Nothing:
     """No cgroup can be written: every process counts the same."""
@@ -39,6 +43,9 @@ class Nothing:
         pass
 
     def release(self, replica: str) -> None:
+        pass
+
+    def sweep(self) -> None:
         pass
 
 
@@ -70,7 +77,7 @@ class Cgroups:
         self._weigh(self._parent, _TOGETHER * _ONE_CORE * (os.cpu_count() or 1))
 
     def release(self, replica: str) -> None:
-        # Refused while a process is left inside.
+        # Refused while a process is left inside; swept later.
         with contextlib.suppress(OSError):
             (self._parent / replica).rmdir()
         self.close()
@@ -81,7 +88,6 @@ class Cgroups:
             self._parent.rmdir()
 
     def sweep(self) -> None:
-        """Removes what replicas left that ended while no node looked."""
         for folder in self._parent.glob("*/"):
             with contextlib.suppress(OSError):
                 folder.rmdir()
