@@ -63,3 +63,9 @@ BAD_TIMEOUT = Failure(400, "INVALID_FIELD", "x-request-timeout-ms must be a posi
 
 def method_not_allowed(allowed: str) -> Failure:
     return Failure(405, "NOT_IMPLEMENTED", "the predictor does not handle this method", headers=(("allow", allowed),))
+
+
+def encoded(encoding: bytes) -> Failure:
+    shown = encoding[:40].decode("latin-1")
+    text = f"the request body has content-encoding {shown!r}, which is not understood; send it as it is"
+    return Failure(415, "INVALID_FIELD", text)

@@ -21,7 +21,7 @@ ATTEMPT_HEADER = b"x-envoy-attempt-count"  # what the gateway tells us, and the 
 _KNOWN = frozenset(
     [
         b"accept", b"access-control-request-headers", b"access-control-request-method", b"content-length",
-        b"content-type", b"expect", b"origin", b"traceparent", b"x-request-id",
+        b"content-encoding", b"content-type", b"expect", b"origin", b"traceparent", b"x-request-id",
         b"x-request-timeout-ms", ATTEMPT_HEADER,
     ]
 )  # fmt: skip
@@ -97,8 +97,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        fields, size = self._fields, self._size
         if self.head_since:
             self._head_bytes += len(data)
+        in_body = self.body_since
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -109,6 +111,9 @@ class Connection(asyncio.Protocol):
                 self.data_received(rest)
         except httptools.HttpParserError:
             self.refuse(errors.MALFORMED)
+        if in_body and fields is self._fields:
+            # What is no body between its chunks or behind it: trailers, above all.
+            self._head_bytes = self._head_bytes + len(data) if self._size == size else 0
         if self._head_bytes > MAX_HEAD_BYTES:
             self.refuse(errors.HEAD_TOO_LARGE)
 
@@ -143,6 +148,8 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.body_since:
+            return  # a trailer, which nobody asks for
         name = name.lower()
         if name in _KNOWN:
             self._known[name] = value
@@ -240,6 +247,8 @@ class Connection(asyncio.Protocol):
             exchange.cross_origin = True
             if method == b"OPTIONS" and b"access-control-request-method" in known:
                 exchange.preflight = known.get(b"access-control-request-headers", b"")
+        if (encoding := known.get(b"content-encoding")) and encoding.lower() != b"identity":
+            exchange.failure = errors.encoded(encoding)
         if (asked := known.get(b"x-request-timeout-ms")) is not None:
             exchange.timeout = _seconds(asked)
             if exchange.timeout is None:

@@ -1,5 +1,6 @@
 """HTTP as hostile or sloppy callers speak it, on raw sockets."""
 
+import contextlib
 import pathlib
 import socket
 import threading
@@ -45,6 +46,7 @@ def status(data: bytes) -> int:
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200001\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999999999999\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nhost: x\r\nexpect: miracles\r\ncontent-length: 1\r\n\r\n", 417),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n", 415),
         (b"POST / HTTP/1.1\r\nhost: x\r\nx-request-timeout-ms: soon\r\nconnection: close\r\n\r\n", 400),
     ],
 )
@@ -53,6 +55,37 @@ def test_what_is_refused(replica: Replica, data: bytes, expected: int) -> None:
     assert status(answer) == expected
     assert b'{"error":"' in answer
     assert replica.client.post("/", content=b"abc").text == "3"
+
+
+def test_an_encoded_body_is_named_and_a_plain_one_may_say_so(replica: Replica) -> None:
+    refused = replica.client.post("/", content=b"abc", headers={"content-encoding": "br"})
+    assert refused.status_code == 415 and "'br'" in refused.json()["error"]
+    assert replica.client.post("/", content=b"abc", headers={"content-encoding": "Identity"}).text == "3"
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"
+
+
+@pytest.mark.parametrize("trailers", [b"a: b\r\n" * 5000, b"a: " + b"b" * 30_000], ids=["many", "long"])
+def test_trailers_are_as_limited_as_headers(replica: Replica, trailers: bytes) -> None:
+    with replica.connect() as sock:
+        sock.sendall(CHUNKED + b"0\r\nx: y\r\n\r\n")
+        assert status(sock.recv(1000)) == 200
+        sock.sendall(CHUNKED + b"0\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200):
+                sock.sendall(trailers)
+        assert status(read_all(sock)) == 431
+
+
+def test_a_body_of_many_small_chunks_is_no_head(replica: Replica) -> None:
+    with replica.connect() as sock:
+        sock.sendall(CHUNKED)
+        for _ in range(20):
+            sock.sendall(b"1;%b\r\nx\r\n" % (b"e" * 5000))
+        sock.sendall(b"0\r\n\r\n")
+        answer = sock.recv(1000)
+        assert status(answer) == 200 and answer.endswith(b"\r\n\r\n23")
 
 
 def test_a_body_above_the_limit_is_refused_while_it_arrives(replica: Replica) -> None:

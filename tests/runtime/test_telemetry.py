@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime import tracing
 from tests.runtime.collectors import Collector, Monitor, serving
 from tests.runtime.replica import Replica, running, wait_for
 
@@ -64,7 +65,25 @@ def test_log_lines_know_their_request(replica: Replica) -> None:
         assert (line["worker"], line["request_id"]) == ("w0", "")
     assert not any("too quiet" in line["message"] for line in replica.lines())
     replica.client.post("/?mode=log", headers={"traceparent": "00-nonsense-x-01", "x-request-id": "r-2"})
-    wait_for(lambda: [x for x in replica.lines() if x["request_id"] == "r-2" and x["trace_id"] == ""])
+    wait_for(lambda: [x for x in replica.lines() if x["request_id"] == "r-2" and x["message"] == "logged 7"])
+
+
+def test_who_brings_no_trace_gets_one(replica: Replica) -> None:
+    bare = b"POST /?mode=log HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-request-id: %b\r\n%b\r\n"
+    traces = []
+    for name, header in ((b"t-1", b""), (b"t-2", b"traceparent: 00-nonsense-x-01\r\n")):
+        answer = replica.raw(bare % (name, header))
+        assert b"traceparent" not in answer
+        last = wait_for(
+            lambda name=name: [
+                x for x in replica.lines() if x["request_id"] == name.decode() and "no line" in x["message"]
+            ]
+        )
+        lines = [line for line in replica.lines() if line["request_id"] == name.decode()]
+        assert len({(line["trace_id"], line["span_id"]) for line in lines}) == 1
+        assert tracing.valid(f"00-{last[0]['trace_id']}-{last[0]['span_id']}-00".encode())
+        traces.append(last[0]["trace_id"])
+    assert traces[0] != traces[1]
 
 
 def test_every_line_of_a_flood_is_kept_or_counted(replica: Replica) -> None:
