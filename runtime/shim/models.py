@@ -15,7 +15,8 @@ class ModelClient:
     """
 
     def __init__(self, project_dir: str, models: dict[str, Any]) -> None:
-        self._paths = {name: _inside(project_dir, path) for name, path in _declared(models).items()}
+        self._project_dir = project_dir
+        self._models = models
         self._loaded: dict[str, Any] = {}
         self._lock = threading.RLock()
         self._predictor: Any | None = None
@@ -33,12 +34,14 @@ class ModelClient:
             return self._loaded[name]
 
     def _find(self, name: str | None) -> tuple[str, str]:
-        if name is None and len(self._paths) == 1:
-            return next(iter(self._paths.items()))
-        if name is None or name not in self._paths:
-            known = ", ".join(sorted(self._paths)) or "none"
+        """Only here, so that a predictor that never asks is not kept from starting by what cannot be loaded yet."""
+        paths = _declared(self._models)
+        if name is None and len(paths) == 1:
+            name = next(iter(paths))
+        if name is None or name not in paths:
+            known = ", ".join(sorted(paths)) or "none"
             raise KeyError(f"no model {name!r}; declared in `models`: {known}")
-        return name, self._paths[name]
+        return name, _inside(self._project_dir, paths[name])
 
 
 def _declared(models: dict[str, Any]) -> dict[str, str]:
