@@ -22,8 +22,9 @@ from services.chassis import backoff
 
 _CRASHES = 5
 _CRASH_WINDOW = 60.0
-# A worker in a crash loop counts as ready again after it lived this long.
-_TRIAL_SECONDS = 10.0
+# A worker in a crash loop counts as ready again after it lived this long; twice as long for each further crash.
+_TRIAL_SECONDS = 0.5
+_LONGEST_TRIAL_SECONDS = 10.0
 _STOP_SECONDS = 2.0
 
 
@@ -40,6 +41,7 @@ class Slot:
         self._load_failure: tuple[str, str] | None = None
         self._heard = asyncio.Event()
         self.dead = asyncio.Event()
+        self.trial = 0.0
         self._crashes: collections.deque[float] = collections.deque(maxlen=_CRASHES)
 
     def on_loaded(self, offer: Mapping[str, Any]) -> None:
@@ -119,9 +121,12 @@ class Slot:
         and dies of some requests is back at once: long pauses would make all callers pay for a few."""
         if answered:
             self._crashes.clear()
+            self.trial = 0.0
         self._crashes.append(now)
         recent = sum(1 for at in self._crashes if at > now - _CRASH_WINDOW)
         self.looping = recent >= _CRASHES
+        if self.looping:
+            self.trial = min(_LONGEST_TRIAL_SECONDS, max(_TRIAL_SECONDS, 2 * self.trial))
         return recent
 
 
@@ -173,7 +178,7 @@ class Pool:
         if all(each.loaded for each in self._slots):
             self.started = True
         if slot.looping:
-            asyncio.get_running_loop().call_later(_TRIAL_SECONDS, self._passed, slot, slot.worker)
+            asyncio.get_running_loop().call_later(slot.trial, self._passed, slot, slot.worker)
         elif self.failure is not None and self.ready:
             self.failure = None
         self._changed()

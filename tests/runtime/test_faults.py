@@ -164,6 +164,18 @@ def test_a_crash_loop_is_told(tmp_path: pathlib.Path) -> None:
         assert replica.client.get("/healthz/ready").status_code == 503
 
 
+def test_the_first_crash_loop_is_short(tmp_path: pathlib.Path) -> None:
+    """One caller who repeats what ends a worker makes the next one wait, but not for long."""
+    with running(tmp_path, SLOW) as replica:
+        for _ in range(5):
+            replica.client.post("/?mode=die")
+        replica.wait_state("UNREADY")
+        began = time.monotonic()
+        wait_for(lambda: replica.client.get("/healthz/ready").status_code == 200)
+        assert time.monotonic() - began < 4
+        wait_for(lambda: replica.state["failure"] is None)
+
+
 def test_who_answers_others_in_between_is_in_no_crash_loop(tmp_path: pathlib.Path) -> None:
     with running(tmp_path, SLOW) as replica:
         for attempt in range(1, 9):
