@@ -21,6 +21,7 @@ from runtime.http_door import HttpDoor
 from runtime.shim import frames
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["PredictionService"].full_name
+_TEXTS = ("text/plain", "text/plain; charset=utf-8", "text/plain;charset=utf-8")
 _CREDIT_STEP = frames.WINDOW_CHUNKS // 4
 
 
@@ -260,4 +261,10 @@ def _response(data: bytes, content_type: str, wants_json: bool) -> pb.PredictRes
             return pb.PredictResponse(json=json_format.Parse(data, struct_pb2.Value()), content_type=content_type)
         except (json_format.ParseError, UnicodeDecodeError):
             pass  # several lines joined, for instance, are no single value
+    if wants_json and content_type.lower() in _TEXTS:
+        try:
+            text = struct_pb2.Value(string_value=data.decode("utf-8"))
+            return pb.PredictResponse(json=text, content_type=content_type)
+        except UnicodeDecodeError:
+            pass  # a part of a long text may end inside a character
     return pb.PredictResponse(body=data, content_type=content_type)

@@ -38,6 +38,8 @@ class PythonPredictor:
         if mode == "sleep":
             while True:
                 time.sleep(0.01)
+        if mode == "text":
+            return "setosa \u00fc"
         if isinstance(payload, bytes):
             return payload[::-1]
         return {"payload": payload, "header": headers.get("x-custom"), "kind": type(payload).__name__}
@@ -81,6 +83,16 @@ def test_json_in_json_out(stub: pb_grpc.PredictionServiceStub) -> None:
     request = pb.PredictRequest(json=value({"n": 5, "f": 0.5}), headers={"X-Custom": "yes"})
     answer = json.loads(json_format.MessageToJson(stub.Predict(request).json))
     assert answer == {"payload": {"n": 5, "f": 0.5}, "header": "yes", "kind": "dict"}
+
+
+def test_text_is_a_json_string_for_who_asks_in_json(stub: pb_grpc.PredictionServiceStub) -> None:
+    request = pb.PredictRequest(json=value({}), query_params={"mode": "text"})
+    answers = [stub.Predict(request), *stub.PredictStream(request)]
+    assert [(found.json.string_value, found.content_type) for found in answers] == [
+        ("setosa \u00fc", "text/plain; charset=utf-8")
+    ] * 2
+    request = pb.PredictRequest(body=b"", query_params={"mode": "text"})
+    assert stub.Predict(request).body == "setosa \u00fc".encode()
 
 
 def test_bytes_in_bytes_out_and_the_request_id(stub: pb_grpc.PredictionServiceStub) -> None:
