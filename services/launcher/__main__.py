@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except commands.CommandFailed as error:
         commands.say(f"error: {error}")
         sys.exit(1)
+    except OSError as error:
+        commands.say(f"error: {error.strerror}: {error.filename}; CORTEX_HOME says where the cluster keeps its files")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 

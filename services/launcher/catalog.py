@@ -70,7 +70,7 @@ def _python(
     address = addresses.services[name]
     return Service(
         name=name,
-        command=_command(name, environ) or (sys.executable, "-m", f"services.{name}"),
+        command=_command(name, environ) or (sys.executable, "-P", "-m", f"services.{name}"),
         environ={**environ, **shared, "CORTEX_LISTEN": address},
         log=where.service_logs / f"{name}.log",
         address=address,
@@ -109,7 +109,7 @@ def _gateway(
         log=where.service_logs / "gateway.log",
         address=addresses.data,
         probes=(addresses.admin, addresses.control, addresses.data),
-        prepare=() if fake else (sys.executable, "-m", "services.launcher", "render-gateway"),
+        prepare=() if fake else (sys.executable, "-P", "-m", "services.launcher", "render-gateway"),
         ready_path="" if fake else "/ready",
         admin=addresses.admin,
     )

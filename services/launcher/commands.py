@@ -74,7 +74,7 @@ def _daemonise(where: layout.Layout, environ: Mapping[str, str]) -> subprocess.P
     log = logs.open_for_child(where.service_logs / "launcher.log")
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "services.launcher", "supervise"],
+            [sys.executable, "-P", "-m", "services.launcher", "supervise"],
             env={**environ, "CORTEX_HOME": str(where.home)},
             stdin=subprocess.DEVNULL,
             stdout=log,

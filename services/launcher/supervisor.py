@@ -91,7 +91,7 @@ class Supervisor:
         node = next((each for each in self._children if each.service.name == "node"), None)
         if node is None or not node.process.alive or not replicas.any_recorded(self._where.replicas):
             return
-        command = [sys.executable, "-m", "services.launcher", "drain-replicas", "--timeout", str(timeout)]
+        command = [sys.executable, "-P", "-m", "services.launcher", "drain-replicas", "--timeout", str(timeout)]
         draining = await asyncio.create_subprocess_exec(*command, env=dict(node.service.environ))
         try:
             await asyncio.wait_for(draining.wait(), timeout + 10)

@@ -42,4 +42,4 @@ class Settings:
     def runtime(self) -> tuple[str, ...]:
         if self.runtime_command:
             return tuple(shlex.split(self.runtime_command))
-        return (sys.executable, "-m", "runtime")
+        return (sys.executable, "-P", "-m", "runtime")
