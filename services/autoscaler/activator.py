@@ -50,7 +50,9 @@ def verdict(api: model.Api | None) -> Outcome | None:
     failure = api.failure
     # At zero wanted nobody has tried lately, so a reason that may have passed does not count; a final one does.
     if failure is not None and api.ready == 0 and (failure.final or api.desired >= 1):
-        return Refusal(f"{api.name} cannot start: {failure.reason}: {failure.message}", 10)
+        # The user's traceback is for the user, who has it from `cortex describe`, and not for callers of the API.
+        short = api.name.rpartition("/")[2]
+        return Refusal(f"{api.name} cannot start: {failure.reason}; see `cortex describe {short}`", 10)
     return None
 
 
