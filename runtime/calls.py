@@ -29,7 +29,7 @@ class Call:
     )  # fmt: skip
 
     def __init__(self, began: float) -> None:
-        self.attempt = 1  # of the gateway, which repeats what a dying worker held
+        self.attempt = 0  # of the gateway, which repeats what a dying worker held; 0: the call did not come through it
         self.began = began  # monotonic time of the first byte
         self.fields: list[bytes] = []  # of the request head, see shim/frames.py
         self.body = b""

@@ -122,7 +122,9 @@ class HttpDoor:
 
     def _elsewhere(self, exchange: Exchange, path: bytes) -> None:
         is_read = exchange.method in (b"GET", b"HEAD")
-        if path == b"/healthz/live" and is_read:
+        if exchange.attempt and path.startswith(b"/healthz/"):
+            exchange.on_failure(errors.NOT_FOUND)  # for those who look after the replica, not for callers of the API
+        elif path == b"/healthz/live" and is_read:
             self._json(exchange, 200, {"live": True})
         elif path == b"/healthz/ready" and is_read:
             ready = self._ready() and not self.draining

@@ -363,7 +363,7 @@ def _target(url: bytes) -> bytes:
 
 
 def attempt(told: bytes) -> int:
-    return int(told) if told.isdigit() and len(told) < 4 else 1
+    return int(told) if told.isdigit() and len(told) < 4 else 0
 
 
 def _seconds(told: bytes) -> float | None:

@@ -198,5 +198,8 @@ def test_verbs_paths_and_info(replica: Replica) -> None:
     assert client.post("/elsewhere").status_code == 404
     info = client.get("/info").json()
     assert (info["predictor"]["class"], info["methods"], info["revision"]) == ("PythonPredictor", ["POST"], "r1")
+    for path in ("/healthz/live", "/healthz/ready"):
+        assert client.get(path).status_code == 200
+        assert client.get(path, headers={"x-envoy-attempt-count": "1"}).status_code == 404
     head = client.head("/healthz/ready")
     assert (head.status_code, head.content) == (200, b"")

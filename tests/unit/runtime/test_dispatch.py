@@ -105,7 +105,7 @@ async def test_a_dead_worker_fails_what_it_began_and_returns_the_rest_in_order(d
     assert list(other.calls.values()) == [calls[1], calls[2]]
 
 
-@pytest.mark.parametrize(("attempt", "marked"), [(1, True), (2, True), (3, False)])
+@pytest.mark.parametrize(("attempt", "marked"), [(0, True), (1, True), (2, True), (3, False)])
 async def test_what_killed_worker_after_worker_is_not_repeated(
     dispatcher: dispatch.Dispatcher, attempt: int, marked: bool
 ) -> None:
