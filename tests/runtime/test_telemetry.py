@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -69,21 +70,21 @@ def test_log_lines_know_their_request(replica: Replica) -> None:
 
 
 def test_who_brings_no_trace_gets_one(replica: Replica) -> None:
-    bare = b"POST /?mode=log HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-request-id: %b\r\n%b\r\n"
-    traces = []
-    for name, header in ((b"t-1", b""), (b"t-2", b"traceparent: 00-nonsense-x-01\r\n")):
-        answer = replica.raw(bare % (name, header))
-        assert b"traceparent" not in answer
-        last = wait_for(
-            lambda name=name: [
-                x for x in replica.lines() if x["request_id"] == name.decode() and "no line" in x["message"]
-            ]
-        )
-        lines = [line for line in replica.lines() if line["request_id"] == name.decode()]
-        assert len({(line["trace_id"], line["span_id"]) for line in lines}) == 1
-        assert tracing.valid(f"00-{last[0]['trace_id']}-{last[0]['span_id']}-00".encode())
-        traces.append(last[0]["trace_id"])
-    assert traces[0] != traces[1]
+    assert trace_of(replica, "t-1", "") != trace_of(replica, "t-2", "traceparent: 00-nonsense-x-01\r\n")
+
+
+def trace_of(replica: Replica, name: str, header: str) -> str:
+    """The one trace of all lines of a request, of which its caller hears nothing."""
+    head = f"POST /?mode=log HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-request-id: {name}\r\n{header}\r\n"
+    assert b"traceparent" not in replica.raw(head.encode())
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in replica.lines() if line["request_id"] == name]
+
+    wait_for(lambda: any("no line end" in line["message"] for line in lines()))
+    (found,) = {(line["trace_id"], line["span_id"]) for line in lines()}
+    assert tracing.valid(f"00-{found[0]}-{found[1]}-00".encode())
+    return str(found[0])
 
 
 def test_every_line_of_a_flood_is_kept_or_counted(replica: Replica) -> None:
