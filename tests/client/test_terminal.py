@@ -122,6 +122,26 @@ def test_without_the_platform_up_says_how_to_install_it(cortex: Cortex, monkeypa
     assert "next: run `pip install cortex-platform`" in result.err
 
 
+def test_a_folder_of_the_user_never_runs_as_the_platform(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "__init__.py").write_text("print('USER CODE RAN')")
+    (tmp_path / "services" / "launcher.py").write_text("print('USER CODE RAN')")
+    environ = {**os.environ, "CORTEX_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "cortex_client.cli", "status", "--help"]
+    found = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert (found.returncode, "USER CODE RAN" in found.stdout + found.stderr) == (0, False), found
+
+
+def test_a_folder_of_the_user_is_no_platform(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "ours" / "launcher.py").touch()
+    monkeypatch.setattr(platform, "_LAUNCHER", "ours.launcher")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert not platform.installed()
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert platform.installed(), "the same folder, installed"
+
+
 def test_environments_by_command(cortex: Cortex, plane: ControlPlane, tmp_path: pathlib.Path) -> None:
     assert cortex("env", "configure", "prod", "--address", plane.address, "-n", "team", "--default").code == 0
     found = json.loads(cortex("env", "list", "-o", "json").out)["environments"]

@@ -1,8 +1,8 @@
 """`cortex up`, `down` and `status`: the platform's own launcher, run as a program when it is installed here."""
 
-import importlib.util
 import subprocess
 import sys
+from importlib import machinery
 
 import click
 
@@ -48,11 +48,15 @@ def _launch(verb: str, arguments: tuple[str, ...]) -> int:
             "the platform is not installed here, only its client",
             hint="run `pip install cortex-platform`, or name a platform elsewhere with `cortex env configure`",
         )
-    return subprocess.call([sys.executable, "-m", _LAUNCHER, verb, *arguments])
+    # -P: a folder `services` where the user stands is the user's, and never runs in place of the platform's.
+    return subprocess.call([sys.executable, "-P", "-m", _LAUNCHER, verb, *arguments])
 
 
 def installed() -> bool:
-    try:
-        return importlib.util.find_spec(_LAUNCHER) is not None
-    except ModuleNotFoundError:
+    """Whether a launcher lies where `-P` finds one; Python puts the script's or the current folder first otherwise."""
+    package = _LAUNCHER.partition(".")[0]
+    places = [place for place in sys.path[0 if sys.flags.safe_path else 1 :] if place]
+    found = machinery.PathFinder.find_spec(package, places)
+    if found is None or found.submodule_search_locations is None:
         return False
+    return machinery.PathFinder.find_spec(_LAUNCHER, list(found.submodule_search_locations)) is not None
