@@ -50,7 +50,8 @@ def prepare(
     """Raises ProjectInvalid or BundleInvalid."""
     if isinstance(source, str | os.PathLike):
         path = pathlib.Path(source)
-        path = path / DEFAULT_FILE if path.is_dir() else path
+        # A folder called cortex.yaml is a mistake to tell, not a project.
+        path = path / DEFAULT_FILE if path.is_dir() and path.name != DEFAULT_FILE else path
         apis, home, exclude = loader.load(path).apis, path.parent, path
     else:
         documents = [source] if isinstance(source, Mapping) else list(source)

@@ -49,11 +49,11 @@ def deploy(
 
 def _send(client: "Client", file: pathlib.Path, phases: "Progress", yes: bool) -> "list[Deployment]":
     from cortex_client import deploying, upload
-    from cortex_client.project.quantities import format_bytes
+    from cortex_client.project.quantities import format_bytes, format_files
 
     with deploying.prepare(file) as prepared:
         bundle = prepared.bundle
-        phases.done("bundle", f"{bundle.file_count} files, {format_bytes(bundle.size)}")
+        phases.done("bundle", f"{format_files(bundle.file_count)}, {format_bytes(bundle.size)}")
         _check_size(prepared, phases, yes)
         phases.running("upload")
 
@@ -69,12 +69,12 @@ def _send(client: "Client", file: pathlib.Path, phases: "Progress", yes: bool) -
 
 
 def _check_size(prepared: "Prepared", phases: "Progress", yes: bool) -> None:
-    from cortex_client.project.quantities import format_bytes
+    from cortex_client.project.quantities import format_bytes, format_files
 
     bundle = prepared.bundle
     if not bundle.is_large:
         return
-    text = f"the project holds {bundle.file_count} files, {format_bytes(bundle.content_bytes)}"
+    text = f"the project holds {format_files(bundle.file_count)}, {format_bytes(bundle.content_bytes)}"
     if yes or not output.interactive():
         phases.say(f"note: {text}; list what to leave out in .cortexignore")
     else:

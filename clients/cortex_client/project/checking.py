@@ -66,6 +66,10 @@ class _Walk:
             return
         try:
             result = convert.convert(field, value)
+        except convert.WrongEntryError as error:
+            found = f"expected {error}, found {error.entry.value.describe()}"
+            self._problem(f"{written}.{error.key}", error.entry.key_position, found)
+            return
         except ValueError as error:
             self._problem(written, value.position, f"expected {error}, found {value.describe()}")
             return

@@ -6,10 +6,19 @@ from typing import Any
 
 from cortex_client.project import quantities
 from cortex_client.project.schema import Field, Form
-from cortex_client.project.values import Value
+from cortex_client.project.values import Entry, Value
 
 _EXACT = 2**53
 _INT32 = 2**31
+
+
+class WrongEntryError(ValueError):
+    """An entry inside the value is wrong: `key` is its path below the value, `entry` what stands where."""
+
+    def __init__(self, expected: str, key: str, entry: Entry) -> None:
+        super().__init__(expected)
+        self.key = key
+        self.entry = entry
 
 
 def convert(field: Field, value: Value) -> Any:
@@ -67,23 +76,26 @@ def _quantity(parse: Callable[[str], Any], expected: str) -> Callable[[Value], A
 def _any_map(value: Value) -> dict[str, Any]:
     if not isinstance(value.data, dict):
         raise ValueError("a mapping")
-    _check_exact(value)
+    _check_exact(value, "", None)
     plain: dict[str, Any] = value.plain()
     return plain
 
 
-def _check_exact(value: Value) -> None:
+def _check_exact(value: Value, key: str, entry: Entry | None) -> None:
     """The contract carries JSON numbers; one that would change on the way is refused instead of being bent."""
+    expected = ""
     if isinstance(value.data, dict):
-        for entry in value.data.values():
-            _check_exact(entry.value)
+        for name, inner in value.data.items():
+            _check_exact(inner.value, f"{key}.{name}" if key else name, inner)
     elif isinstance(value.data, list):
-        for item in value.data:
-            _check_exact(item)
+        for number, item in enumerate(value.data):
+            _check_exact(item, f"{key}[{number}]", Entry(item.position, item))
     elif isinstance(value.data, int) and abs(value.data) > _EXACT:
-        raise ValueError(f"numbers that JSON keeps exactly (write {value.text} as text)")
+        expected = f"numbers that JSON keeps exactly (write {value.text} as text)"
     elif isinstance(value.data, float) and not math.isfinite(value.data):
-        raise ValueError(f"finite numbers (write {value.text} as text)")
+        expected = f"finite numbers (write {value.text} as text)"
+    if expected and entry is not None:
+        raise WrongEntryError(expected, key, entry)
 
 
 def _text_map(value: Value) -> dict[str, str]:
@@ -93,8 +105,8 @@ def _text_map(value: Value) -> dict[str, str]:
     for key, entry in value.data.items():
         try:
             found[key] = _scalar_text(entry.value)
-        except ValueError:
-            raise ValueError(f"text under `{key}`") from None
+        except ValueError as error:
+            raise WrongEntryError(str(error), key, entry) from None
     return found
 
 

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cortex_client import exceptions
+from cortex_client import exceptions, names
 from cortex_client.project import checking, errors, values
 from cortex_client.project.errors import Position, Problem
 
@@ -39,6 +39,10 @@ class LoadedApi:
 
     def explain(self, error: exceptions.CortexError) -> exceptions.CortexError:
         """The server's violations as places in the file; an error of another kind keeps its kind."""
+        if error.reason == "INVALID_NAME" and names.is_namespace_id(names.namespace_of(error.metadata.get("name", ""))):
+            # The namespace is not of the file; what is left to be wrong is the `name` in it.
+            written, position = self.place("name")
+            return errors.ProjectInvalid(self.file, [Problem(written, position, error.message)])
         if not error.violations:
             return error
         problems = []
@@ -66,6 +70,9 @@ def load(path: pathlib.Path) -> Project:
     try:
         with path.open("rb") as stream:
             raw = stream.read(values.MOST_BYTES + 1)
+    except IsADirectoryError:
+        problem = Problem("", Position(), "is a folder, not a file", "remove or rename it, and write the file")
+        raise errors.ProjectInvalid(str(path), [problem]) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise errors.ProjectInvalid(str(path), [Problem("", Position(), f"cannot be read: {reason}")]) from None
@@ -130,6 +137,10 @@ def _check(item: values.Value, folder: pathlib.Path | None) -> checking.Findings
     if refused is not None:
         return checking.Findings(problems=[refused])
     findings = checking.check(item)
+    name = findings.settings.get("name")
+    if name is not None and not names.is_api_id(name):
+        written, position = findings.places["name"]
+        findings.problems.append(Problem(written, position, f"expected {names.API_ID}, found {_shortened(name)}"))
     path = findings.settings.get("predictor.path")
     if path is not None and not path.endswith(".py"):
         written, position = findings.places["predictor.path"]
@@ -138,6 +149,10 @@ def _check(item: values.Value, folder: pathlib.Path | None) -> checking.Findings
     if folder is not None:
         findings.problems += _absent(findings, folder)
     return findings
+
+
+def _shortened(name: str) -> str:
+    return repr(name) if len(name) <= 60 else f"{name[:57]!r}... ({len(name)} characters)"
 
 
 def _refused(item: values.Value) -> Problem | None:

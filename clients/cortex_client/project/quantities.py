@@ -62,6 +62,10 @@ def _quantity(text: str, units: dict[str, int], expected: str) -> int:
     return int(exact.to_integral_value(rounding=decimal.ROUND_CEILING))
 
 
+def format_files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
 def format_bytes(size: float) -> str:
     """`1.5 MiB`, for people."""
     for unit in ("B", "KiB", "MiB", "GiB"):

@@ -46,7 +46,7 @@ class Value:
         if isinstance(self.data, list):
             return "a list"
         if self.data is None:
-            return "nothing"
+            return "null" if self.text else "nothing"
         kind = {bool: "the boolean", int: "the number", float: "the number"}.get(type(self.data), "the text")
         text = self.text if len(self.text) <= 60 else self.text[:57] + "..."
         return f"{kind} {text!r}" if kind == "the text" else f"{kind} {text}"
@@ -72,7 +72,9 @@ def from_yaml(text: str, file: str) -> Value:
         mark = error.problem_mark or error.context_mark
         place = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
         raise _invalid(file, place, f"this is not YAML: {error.problem or error.context}") from None
-    except (yaml.error.YAMLError, RecursionError) as error:
+    except RecursionError:
+        raise _invalid(file, Position(1, 1), f"it is nested too deep; {_DEEPEST} levels are the most") from None
+    except yaml.error.YAMLError as error:
         raise _invalid(file, Position(1, 1), f"this is not YAML: {error}") from None
     return _Reader(file).read(root, 0) if root is not None else Value(None, Position(1, 1))
 

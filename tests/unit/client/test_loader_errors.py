@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from cortex_client import exceptions
+from cortex_client import deploying, exceptions
 from cortex_client.project import errors, loader
 
 GOOD = "- name: iris\n  predictor:\n    type: python\n    path: predictor.py\n"
@@ -29,9 +29,18 @@ TABLE = [
     (GOOD + "  monitoring: {key: class}\n", "5:15", "monitoring.model_type: is required"),
     (GOOD + "  monitoring: {model_type: clasification}\n", "5:28", "did you mean `classification`?"),
     (GOOD + "    log_level: verbose\n", "5:16", "expected one of debug, info, warning, error; found 'verbose'"),
-    (GOOD + "    env: {A: [1]}\n", "5:10", "expected text under `A`, found a mapping"),
-    (GOOD + "    config: {id: 9007199254740993}\n", "5:13", "write 9007199254740993 as text"),
-    (GOOD + "    config: {x: .inf}\n", "5:13", "finite numbers"),
+    (GOOD + "    env: {A: [1]}\n", "5:11", "predictor.env.A: expected text, found a list"),
+    (GOOD + "    env:\n      B: x\n      C: null\n", "7:7", "predictor.env.C: expected text, found null"),
+    (GOOD + "    env: {A: {b: 1}}\n", "5:11", "predictor.env.A: expected text, found a mapping"),
+    (GOOD + "    env: [A]\n", "5:10", "predictor.env: expected a mapping of text, found a list"),
+    (GOOD + "    config: {id: 9007199254740993}\n", "5:14", "write 9007199254740993 as text"),
+    (GOOD + "    config: {x: .inf}\n", "5:14", "predictor.config.x: expected finite numbers"),
+    (GOOD + "    config: {x: {y: [1, .nan]}}\n", "5:25", "predictor.config.x.y[1]: expected finite numbers"),
+    (GOOD.replace("iris", "A_B"), "1:9", "name: expected at most 42 lower case letters, digits and dashes"),
+    (GOOD.replace("iris", "é"), "1:9", "a letter first and no dash last, found 'é'"),
+    (GOOD.replace("iris", "a-"), "1:9", "found 'a-'"),
+    (GOOD.replace("iris", "a" * 43), "1:9", "found 'aaaaa"),
+    (GOOD.replace("iris", "a" * 900), "1:9", "(900 characters)"),
     (GOOD + "  name: again\n", "5:3", "`name` stands here twice; first in line 1"),
     (GOOD + "  handler: {type: python, path: p.py}\n", "5:3", "`predictor` is given twice under two names"),
     (GOOD + "  endpoint: /a\n  networking: {endpoint: /b}\n", "6:26", "says the same as `endpoint` (keep one of them)"),
@@ -60,6 +69,7 @@ TABLE = [
     ("[]\n", "1:1", "found a list"),
     ("", "1:1", "found nothing"),
     ("- 1\n", "1:3", "expected an API, found the number 1"),
+    ("[" * 20_000, "1:1", "nested too deep; 64 levels are the most"),
     ("name: iris\nname2: &a [*a]\n", "2:8", "too large once its aliases are followed"),
 ]
 
@@ -96,6 +106,26 @@ def test_a_file_above_the_limit_is_not_read(tmp_path: pathlib.Path) -> None:
 def test_a_missing_file_is_told(tmp_path: pathlib.Path) -> None:
     with pytest.raises(errors.ProjectInvalid, match=r"cortex.yaml: cannot be read: No such file"):
         loader.load(tmp_path / "cortex.yaml")
+
+
+def test_a_folder_in_place_of_the_file_is_told(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "cortex.yaml").mkdir()
+    with pytest.raises(errors.ProjectInvalid, match=r"[^/]*/cortex.yaml: is a folder, not a file") as caught:
+        deploying.prepare(tmp_path / "cortex.yaml")
+    assert "cortex.yaml/cortex.yaml" not in caught.value.message
+
+
+def test_the_longest_name_is_one() -> None:
+    (api,) = loader.parse(GOOD.replace("iris", "a" * 42), "cortex.yaml")
+    assert api.name == "a" * 42
+
+
+def test_a_name_that_only_the_server_refuses_points_into_the_file() -> None:
+    (api,) = loader.parse(GOOD, "cortex.yaml")
+    refused = exceptions.Invalid("taken", reason="INVALID_NAME", metadata={"name": "namespaces/default/apis/iris"})
+    assert api.explain(refused).message == "cortex.yaml:1:9: name: taken"
+    namespace = exceptions.Invalid("bad", reason="INVALID_NAME", metadata={"name": "namespaces/A_B/apis/iris"})
+    assert api.explain(namespace) is namespace
 
 
 def test_text_that_is_not_utf8_is_told_with_its_line(tmp_path: pathlib.Path) -> None:
