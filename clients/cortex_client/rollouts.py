@@ -61,7 +61,8 @@ def judge(api: api_pb2.Api, generation: int, revision: str) -> Verdict:
     wanted = revision or status.target_revision
     if status.rollout.to_revision == wanted and status.rollout.state == api_pb2.ROLLOUT_STATE_FAILED:
         return Verdict.FAILED
-    if status.target_revision != wanted and status.rollout.to_revision != wanted:
+    if status.target_revision != wanted:
+        # Somebody wants another revision since, a newer one or (a rollback) an older one.
         return Verdict.SUPERSEDED
     if status.serving_revision == status.target_revision == wanted != status.rollout.to_revision:
         # Nothing had to move (a rollback out of a failed update): the last rollout is about another revision.

@@ -8,6 +8,7 @@ from io import BytesIO
 import grpc
 import pytest
 
+from cortex.apiserver.v1 import api_pb2
 from tests.client.conftest import YAML, Cortex
 from tests.fakes import control_plane
 from tests.fakes.control_plane import ControlPlane
@@ -21,6 +22,7 @@ def test_a_deploy_ends_with_the_url_on_stdout(cortex: Cortex, plane: ControlPlan
         ["ok", name] for name in ("bundle", "upload", "environment", "start", "ready", "routed", "complete")
     ]
     assert "installing scikit-learn" in result.err
+    assert "1 file, " in result.err
     assert result.err.splitlines()[-1] == "curl http://127.0.0.1:1/iris -H 'content-type: application/json' -d '{}'"
     (stored,) = plane.bundles.values()
     assert zipfile.ZipFile(BytesIO(stored)).namelist() == ["predictor.py"]
@@ -86,11 +88,32 @@ def test_no_wait_returns_at_once(cortex: Cortex, plane: ControlPlane, project: p
     assert plane.called("WatchApis") == []
 
 
-def test_a_wait_that_is_too_long_is_a_timeout(cortex: Cortex, plane: ControlPlane, project: pathlib.Path) -> None:
+@pytest.mark.parametrize("timeout", ["200ms", "0.2"])
+def test_a_wait_that_is_too_long_is_a_timeout(
+    cortex: Cortex, plane: ControlPlane, project: pathlib.Path, timeout: str
+) -> None:
     plane.script = lambda api: []
-    result = cortex("deploy", "--timeout", "200ms")
+    result = cortex("deploy", "--timeout", timeout)
     assert result.code == 7
     assert "it goes on; follow it with `cortex get iris -w`" in result.err
+
+
+def test_a_rollback_meanwhile_ends_the_wait(cortex: Cortex, plane: ControlPlane, project: pathlib.Path) -> None:
+    cortex("deploy")
+
+    def rolled_back(api: api_pb2.Api) -> list[api_pb2.Api]:
+        starting = control_plane.succeed(api)[1]
+        back = api_pb2.Api()
+        back.CopyFrom(starting)
+        back.generation = back.status.observed_generation = api.generation + 1
+        back.status.target_revision = api.status.serving_revision
+        back.status.rollout.state = api_pb2.ROLLOUT_STATE_SUPERSEDED
+        return [starting, back]
+
+    plane.script = rolled_back
+    result = cortex("deploy", "--timeout", "30")
+    assert result.code == 4
+    assert "another change of iris took the place of r2-" in result.err
 
 
 def test_the_servers_bounds_point_into_the_file(cortex: Cortex, plane: ControlPlane, project: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 """Options that several commands share, spelled alike everywhere."""
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,13 +10,14 @@ import click
 if TYPE_CHECKING:
     from cortex_client.client import Client
 
+_BARE = re.compile(r"\d+(\.\d+)?", re.ASCII)
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("table", "json", "yaml", "wide", "name")
 
 
 class DurationType(click.ParamType[float]):
-    """`30s`, `5m`, `1h30m`; gives seconds."""
+    """`30s`, `5m`, `1h30m`, or a bare number of seconds; gives seconds."""
 
     name = "duration"
 
@@ -25,7 +27,7 @@ class DurationType(click.ParamType[float]):
         if isinstance(value, int | float):
             return float(value)
         try:
-            return quantities.parse_duration(value) / 1e9
+            return quantities.parse_duration(f"{value}s" if _BARE.fullmatch(value) else value) / 1e9
         except ValueError as error:
             self.fail(f"expected {error}, found {value!r}", param, ctx)
 

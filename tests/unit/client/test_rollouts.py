@@ -39,6 +39,9 @@ def ready(made: api_pb2.Api, complete: bool = True) -> api_pb2.Api:
         (ready(api(state=3)), Verdict.FAILED),
         (ready(api(target=OLD, state=3)), Verdict.FAILED),
         (ready(api(target=f"{NAME}/revisions/r3-c", rollout=f"{NAME}/revisions/r3-c")), Verdict.SUPERSEDED),
+        (ready(api(target=OLD, state=4)), Verdict.SUPERSEDED),
+        (ready(api(target=OLD)), Verdict.SUPERSEDED),
+        (ready(api(target=OLD, state=4, observed=1)), Verdict.PENDING),
     ],
     ids=[
         "rolling",
@@ -50,6 +53,9 @@ def ready(made: api_pb2.Api, complete: bool = True) -> api_pb2.Api:
         "failed",
         "rolled back",
         "superseded",
+        "rolled back to what serves",
+        "rolled back, not yet acted upon",
+        "rolled back, as seen before our change",
     ],
 )
 def test_verdicts(made: api_pb2.Api, verdict: Verdict) -> None:
