@@ -76,6 +76,7 @@ async def serve(chosen: settings.Settings) -> None:
         await server.run(doors, [core.run(), collecting.Collector(store, files, now).run()], grace=0.5)
     finally:
         await channel.close()
+        await store.settle()
         await database.close()
         tracing.shutdown()
 

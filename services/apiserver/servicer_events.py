@@ -34,14 +34,18 @@ class EventServicer(pb_grpc.EventServiceServicer):
             last = await self._start(request.after)
             # The caller knows that it watches before the first event comes.
             await context.send_initial_metadata(())
+            # An event may be read from the store before the hub tells of it: what was sent at that count is not news.
+            counts: dict[int, int] = {}
             while True:
                 folded = [event for event in watcher.take_events() if event.id <= last]
                 for event in folded:
-                    if _matches(event, namespace, api):
+                    if _matches(event, namespace, api) and event.count > counts.get(event.id, 0):
+                        counts[event.id] = event.count
                         yield _answer(event)
                 while page := await self._store.list_events(namespace, api, after=last, limit=_PAGE):
                     for event in page:
                         yield _answer(event)
+                    counts = {event.id: event.count for event in page}
                     last = page[-1].id
                 await watcher.wait(_LONGEST_WAIT_SECONDS)
 

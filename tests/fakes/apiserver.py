@@ -147,6 +147,7 @@ async def running(
             statuses_of_gateways=gateways,
         )
     await doors.drain(0)
+    await store.settle()
     await database.close()
 
 
