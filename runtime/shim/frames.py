@@ -32,7 +32,6 @@ CREDIT = 32  # the stream may send as many more chunks as the head says (4 bytes
 
 # Flags of a response head.
 HELD = 1
-HAS_PREDICTION = 2
 
 # Chunks a stream may have on the way before the front grants more, and the largest chunk.
 WINDOW_CHUNKS = 32

@@ -29,7 +29,6 @@ class Method:
         self.function = function
         self.getters = [(name, _GETTERS[name]) for name in names if name in _GETTERS]
         self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
-        self.wants_payload = "payload" in names
         self.wants_headers = "headers" in names
 
     def arguments(self, request: Request) -> dict[str, Any]:

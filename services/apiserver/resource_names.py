@@ -98,7 +98,7 @@ def parse_event(name: str) -> int:
 
 
 def gateway(node_id: str) -> str:
-    return f"gateways/{node_id}"
+    return names.format(GATEWAY, gateway=node_id)
 
 
 def _check_namespace(namespace: str, name: str) -> None:
