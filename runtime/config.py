@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
@@ -15,6 +15,48 @@ _MODEL_TYPES = {
     spec_pb2.MODEL_TYPE_CLASSIFICATION: "classification",
     spec_pb2.MODEL_TYPE_REGRESSION: "regression",
 }
+
+
+_TYPES = {
+    spec_pb2.PREDICTOR_TYPE_TENSORFLOW: "tensorflow",
+    spec_pb2.PREDICTOR_TYPE_ONNX: "onnx",
+    spec_pb2.PREDICTOR_TYPE_TRITON: "triton",
+}
+_TASKS = {
+    spec_pb2.PREDICTOR_TASK_TEXT_GENERATION: "text-generation",
+    spec_pb2.PREDICTOR_TASK_EMBEDDING: "embedding",
+}
+_STARTS = {spec_pb2.WORKER_START_SPAWN: "spawn", spec_pb2.WORKER_START_FORK_LOADED: "fork-loaded"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor as the metadata of the Open Inference Protocol describes it; -1 where a size varies."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batching:
+    """Server-side batching. `interval` in seconds."""
+
+    size: int
+    interval: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerPolicy:
+    """How workers are started, watched and replaced. Bytes and seconds; 0 turns a limit off."""
+
+    start: str = "fork-server"  # or spawn, fork-loaded
+    preload: tuple[str, ...] = ()
+    memory_bytes: int = 0
+    hang_timeout: float = 0.0
+    max_requests: int = 0
+    kill_on_cancel: bool = False
+    cancel_grace: float = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,6 +82,24 @@ class Settings:
     log_level: str
     env: Mapping[str, str]
     setup: Mapping[str, Any]  # what each worker is told to load
+    predictor_type: str = "python"  # or tensorflow, onnx, triton
+    task: str = ""  # or text-generation, embedding
+    batching: Batching | None = None
+    protobuf_path: str = ""  # of a .proto in the project
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    worker: WorkerPolicy = WorkerPolicy()
+    models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    model_cache_dir: str = ""
+    model_cache_bytes: int = 0
+    triton_home: str = ""
+    admin_token_file: str = ""
+    neuron_cores: tuple[int, int] = (0, 0)  # first, how many
+
+    @property
+    def short_name(self) -> str:
+        """The API's own name, by which the Open Inference Protocol and the OpenAI routes know its model."""
+        return self.api.rpartition("/")[2]
 
 
 def load(path: pathlib.Path) -> Settings:
@@ -81,8 +141,45 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
             "models": plain(predictor.models),
             "threads": predictor.threads_per_process or 1,
             "log_level": predictor.log_level or "info",
+            "predictor_type": _TYPES.get(predictor.type, "python"),
             "monitoring": {"model_type": _MODEL_TYPES.get(spec.monitoring.model_type, ""), "key": spec.monitoring.key},
         },
+        predictor_type=_TYPES.get(predictor.type, "python"),
+        task=_TASKS.get(predictor.task, ""),
+        batching=_batching(predictor),
+        protobuf_path=predictor.protobuf_path,
+        inputs=_tensors(predictor.inputs),
+        outputs=_tensors(predictor.outputs),
+        worker=_worker(predictor.worker),
+        models=plain(predictor.models),
+        model_cache_dir=message.model_cache_dir,
+        model_cache_bytes=message.model_cache_bytes,
+        triton_home=message.triton_home,
+        admin_token_file=message.admin_token_file,
+        neuron_cores=(message.neuron_core_first, message.neuron_core_count),
+    )
+
+
+def _batching(predictor: spec_pb2.Predictor) -> Batching | None:
+    if not predictor.HasField("server_side_batching"):
+        return None
+    told = predictor.server_side_batching
+    return Batching(told.max_batch_size, _seconds(told.batch_interval, True, 0.0))
+
+
+def _tensors(told: Iterable[spec_pb2.Tensor]) -> tuple[Tensor, ...]:
+    return tuple(Tensor(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in told)
+
+
+def _worker(told: spec_pb2.WorkerPolicy) -> WorkerPolicy:
+    return WorkerPolicy(
+        start=_STARTS.get(told.start, "fork-server"),
+        preload=tuple(told.preload),
+        memory_bytes=told.memory_bytes,
+        hang_timeout=_seconds(told.hang_timeout, told.HasField("hang_timeout"), 0.0),
+        max_requests=told.max_requests,
+        kill_on_cancel=told.on_cancel == spec_pb2.CANCEL_POLICY_KILL,
+        cancel_grace=_seconds(told.cancel_grace, told.HasField("cancel_grace"), 5.0),
     )
 
 

@@ -21,6 +21,28 @@ class PredictorType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PREDICTOR_TYPE_UNSPECIFIED: _ClassVar[PredictorType]
     PREDICTOR_TYPE_PYTHON: _ClassVar[PredictorType]
+    PREDICTOR_TYPE_TENSORFLOW: _ClassVar[PredictorType]
+    PREDICTOR_TYPE_ONNX: _ClassVar[PredictorType]
+    PREDICTOR_TYPE_TRITON: _ClassVar[PredictorType]
+
+class PredictorTask(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PREDICTOR_TASK_UNSPECIFIED: _ClassVar[PredictorTask]
+    PREDICTOR_TASK_TEXT_GENERATION: _ClassVar[PredictorTask]
+    PREDICTOR_TASK_EMBEDDING: _ClassVar[PredictorTask]
+
+class WorkerStart(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WORKER_START_UNSPECIFIED: _ClassVar[WorkerStart]
+    WORKER_START_SPAWN: _ClassVar[WorkerStart]
+    WORKER_START_FORK_SERVER: _ClassVar[WorkerStart]
+    WORKER_START_FORK_LOADED: _ClassVar[WorkerStart]
+
+class CancelPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CANCEL_POLICY_UNSPECIFIED: _ClassVar[CancelPolicy]
+    CANCEL_POLICY_WAIT: _ClassVar[CancelPolicy]
+    CANCEL_POLICY_KILL: _ClassVar[CancelPolicy]
 
 class RetryPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -37,6 +59,19 @@ API_KIND_UNSPECIFIED: ApiKind
 API_KIND_REALTIME: ApiKind
 PREDICTOR_TYPE_UNSPECIFIED: PredictorType
 PREDICTOR_TYPE_PYTHON: PredictorType
+PREDICTOR_TYPE_TENSORFLOW: PredictorType
+PREDICTOR_TYPE_ONNX: PredictorType
+PREDICTOR_TYPE_TRITON: PredictorType
+PREDICTOR_TASK_UNSPECIFIED: PredictorTask
+PREDICTOR_TASK_TEXT_GENERATION: PredictorTask
+PREDICTOR_TASK_EMBEDDING: PredictorTask
+WORKER_START_UNSPECIFIED: WorkerStart
+WORKER_START_SPAWN: WorkerStart
+WORKER_START_FORK_SERVER: WorkerStart
+WORKER_START_FORK_LOADED: WorkerStart
+CANCEL_POLICY_UNSPECIFIED: CancelPolicy
+CANCEL_POLICY_WAIT: CancelPolicy
+CANCEL_POLICY_KILL: CancelPolicy
 RETRY_POLICY_UNSPECIFIED: RetryPolicy
 RETRY_POLICY_ENABLED: RetryPolicy
 RETRY_POLICY_DISABLED: RetryPolicy
@@ -69,7 +104,7 @@ class ApiSpec(_message.Message):
     def __init__(self, kind: _Optional[_Union[ApiKind, str]] = ..., predictor: _Optional[_Union[Predictor, _Mapping]] = ..., compute: _Optional[_Union[Compute, _Mapping]] = ..., networking: _Optional[_Union[Networking, _Mapping]] = ..., autoscaling: _Optional[_Union[Autoscaling, _Mapping]] = ..., update_strategy: _Optional[_Union[UpdateStrategy, _Mapping]] = ..., monitoring: _Optional[_Union[Monitoring, _Mapping]] = ..., bundle_digest: _Optional[str] = ..., source: _Optional[str] = ..., not_in_effect: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Predictor(_message.Message):
-    __slots__ = ("type", "path", "class_name", "config", "python_path", "env", "processes_per_replica", "threads_per_process", "log_level", "dependencies", "python_version", "models")
+    __slots__ = ("type", "path", "class_name", "config", "python_path", "env", "processes_per_replica", "threads_per_process", "log_level", "dependencies", "python_version", "models", "server_side_batching", "protobuf_path", "task", "inputs", "outputs", "worker")
     class EnvEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +124,12 @@ class Predictor(_message.Message):
     DEPENDENCIES_FIELD_NUMBER: _ClassVar[int]
     PYTHON_VERSION_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_SIDE_BATCHING_FIELD_NUMBER: _ClassVar[int]
+    PROTOBUF_PATH_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
     type: PredictorType
     path: str
     class_name: str
@@ -101,13 +142,59 @@ class Predictor(_message.Message):
     dependencies: Dependencies
     python_version: str
     models: _struct_pb2.Struct
-    def __init__(self, type: _Optional[_Union[PredictorType, str]] = ..., path: _Optional[str] = ..., class_name: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., python_path: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ..., processes_per_replica: _Optional[int] = ..., threads_per_process: _Optional[int] = ..., log_level: _Optional[str] = ..., dependencies: _Optional[_Union[Dependencies, _Mapping]] = ..., python_version: _Optional[str] = ..., models: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    server_side_batching: ServerSideBatching
+    protobuf_path: str
+    task: PredictorTask
+    inputs: _containers.RepeatedCompositeFieldContainer[Tensor]
+    outputs: _containers.RepeatedCompositeFieldContainer[Tensor]
+    worker: WorkerPolicy
+    def __init__(self, type: _Optional[_Union[PredictorType, str]] = ..., path: _Optional[str] = ..., class_name: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., python_path: _Optional[str] = ..., env: _Optional[_Mapping[str, str]] = ..., processes_per_replica: _Optional[int] = ..., threads_per_process: _Optional[int] = ..., log_level: _Optional[str] = ..., dependencies: _Optional[_Union[Dependencies, _Mapping]] = ..., python_version: _Optional[str] = ..., models: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., server_side_batching: _Optional[_Union[ServerSideBatching, _Mapping]] = ..., protobuf_path: _Optional[str] = ..., task: _Optional[_Union[PredictorTask, str]] = ..., inputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[Tensor, _Mapping]]] = ..., worker: _Optional[_Union[WorkerPolicy, _Mapping]] = ...) -> None: ...
+
+class ServerSideBatching(_message.Message):
+    __slots__ = ("max_batch_size", "batch_interval")
+    MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    max_batch_size: int
+    batch_interval: _duration_pb2.Duration
+    def __init__(self, max_batch_size: _Optional[int] = ..., batch_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Tensor(_message.Message):
+    __slots__ = ("name", "datatype", "shape")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    datatype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., datatype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class WorkerPolicy(_message.Message):
+    __slots__ = ("start", "preload", "memory_bytes", "hang_timeout", "max_requests", "on_cancel", "cancel_grace")
+    START_FIELD_NUMBER: _ClassVar[int]
+    PRELOAD_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HANG_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MAX_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    ON_CANCEL_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_GRACE_FIELD_NUMBER: _ClassVar[int]
+    start: WorkerStart
+    preload: _containers.RepeatedScalarFieldContainer[str]
+    memory_bytes: int
+    hang_timeout: _duration_pb2.Duration
+    max_requests: int
+    on_cancel: CancelPolicy
+    cancel_grace: _duration_pb2.Duration
+    def __init__(self, start: _Optional[_Union[WorkerStart, str]] = ..., preload: _Optional[_Iterable[str]] = ..., memory_bytes: _Optional[int] = ..., hang_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_requests: _Optional[int] = ..., on_cancel: _Optional[_Union[CancelPolicy, str]] = ..., cancel_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Dependencies(_message.Message):
-    __slots__ = ("pip",)
+    __slots__ = ("pip", "conda", "shell")
     PIP_FIELD_NUMBER: _ClassVar[int]
+    CONDA_FIELD_NUMBER: _ClassVar[int]
+    SHELL_FIELD_NUMBER: _ClassVar[int]
     pip: str
-    def __init__(self, pip: _Optional[str] = ...) -> None: ...
+    conda: str
+    shell: str
+    def __init__(self, pip: _Optional[str] = ..., conda: _Optional[str] = ..., shell: _Optional[str] = ...) -> None: ...
 
 class Compute(_message.Message):
     __slots__ = ("cpu_millis", "memory_bytes", "gpus", "neuron_devices", "node_groups")

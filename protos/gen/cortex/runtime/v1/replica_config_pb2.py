@@ -26,7 +26,7 @@ from cortex.apiserver.v1 import spec_pb2 as cortex_dot_apiserver_dot_v1_dot_spec
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cortex/runtime/v1/replica_config.proto\x12\x11\x63ortex.runtime.v1\x1a\x1e\x63ortex/apiserver/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\"\xeb\x03\n\rReplicaConfig\x12\x10\n\x03\x61pi\x18\x01 \x01(\tR\x03\x61pi\x12\x1a\n\x08revision\x18\x02 \x01(\tR\x08revision\x12\x18\n\x07replica\x18\x03 \x01(\tR\x07replica\x12\x30\n\x04spec\x18\x04 \x01(\x0b\x32\x1c.cortex.apiserver.v1.ApiSpecR\x04spec\x12\x1f\n\x0bproject_dir\x18\x05 \x01(\tR\nprojectDir\x12\x16\n\x06python\x18\x06 \x01(\tR\x06python\x12!\n\x0chttp_address\x18\x07 \x01(\tR\x0bhttpAddress\x12!\n\x0cgrpc_address\x18\x08 \x01(\tR\x0bgrpcAddress\x12\'\n\x0fmonitor_address\x18\t \x01(\tR\x0emonitorAddress\x12\x19\n\x08log_file\x18\n \x01(\tR\x07logFile\x12\x1d\n\nstate_file\x18\x0b \x01(\tR\tstateFile\x12>\n\rdrain_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.DurationR\x0c\x64rainTimeout\x12>\n\rstart_timeout\x18\r \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cstartTimeoutb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&cortex/runtime/v1/replica_config.proto\x12\x11\x63ortex.runtime.v1\x1a\x1e\x63ortex/apiserver/v1/spec.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe2\x05\n\rReplicaConfig\x12\x10\n\x03\x61pi\x18\x01 \x01(\tR\x03\x61pi\x12\x1a\n\x08revision\x18\x02 \x01(\tR\x08revision\x12\x18\n\x07replica\x18\x03 \x01(\tR\x07replica\x12\x30\n\x04spec\x18\x04 \x01(\x0b\x32\x1c.cortex.apiserver.v1.ApiSpecR\x04spec\x12\x1f\n\x0bproject_dir\x18\x05 \x01(\tR\nprojectDir\x12\x16\n\x06python\x18\x06 \x01(\tR\x06python\x12!\n\x0chttp_address\x18\x07 \x01(\tR\x0bhttpAddress\x12!\n\x0cgrpc_address\x18\x08 \x01(\tR\x0bgrpcAddress\x12\'\n\x0fmonitor_address\x18\t \x01(\tR\x0emonitorAddress\x12\x19\n\x08log_file\x18\n \x01(\tR\x07logFile\x12\x1d\n\nstate_file\x18\x0b \x01(\tR\tstateFile\x12>\n\rdrain_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.DurationR\x0c\x64rainTimeout\x12>\n\rstart_timeout\x18\r \x01(\x0b\x32\x19.google.protobuf.DurationR\x0cstartTimeout\x12&\n\x0fmodel_cache_dir\x18\x0e \x01(\tR\rmodelCacheDir\x12*\n\x11model_cache_bytes\x18\x0f \x01(\x03R\x0fmodelCacheBytes\x12\x1f\n\x0btriton_home\x18\x10 \x01(\tR\ntritonHome\x12(\n\x10\x61\x64min_token_file\x18\x11 \x01(\tR\x0e\x61\x64minTokenFile\x12*\n\x11neuron_core_first\x18\x12 \x01(\x05R\x0fneuronCoreFirst\x12*\n\x11neuron_core_count\x18\x13 \x01(\x05R\x0fneuronCoreCountb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cortex.runtime.v1.replica_c
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REPLICACONFIG']._serialized_start=126
-  _globals['_REPLICACONFIG']._serialized_end=617
+  _globals['_REPLICACONFIG']._serialized_end=864
 # @@protoc_insertion_point(module_scope)
