@@ -7,7 +7,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from runtime import dispatch, errors, guard, http_door, logs, metrics, state_file, tracing, workers
+from runtime import asks, dispatch, errors, guard, http_door, logs, metrics, state_file, tracing, workers
 from runtime.config import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Replica:
             metrics=self._metrics,
             spans=self._spans,
         )
-        self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._on_change)
+        self._asks = asks.Asks()
+        self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready)
         self._grpc: GrpcDoor | None = None
         self._grpc_listens = not settings.grpc_address

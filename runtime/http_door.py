@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from runtime import bodies, config, errors
+from runtime import bodies, config, errors, mounts
 from runtime import http_messages as messages
 from runtime.dispatch import Dispatcher
 from runtime.http_exchange import Exchange
@@ -45,6 +45,7 @@ class HttpDoor:
         self._prefix = os.urandom(8).hex().encode()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
+        self.mounts = mounts.Mounts()
         self.port = 0
 
     async def listen(self) -> None:
@@ -106,6 +107,8 @@ class HttpDoor:
             exchange.on_failure(errors.method_not_allowed(self._allowed().decode()))
 
     def cancel(self, exchange: Exchange) -> None:
+        if exchange.on_cancel is not None:
+            exchange.on_cancel()
         self._dispatcher.cancel(exchange)
 
     def suffice(self, exchange: Exchange, status: int) -> None:
@@ -131,6 +134,8 @@ class HttpDoor:
             self._json(exchange, 200 if ready else 503, {"ready": ready})
         elif path == b"/info" and is_read and self._dispatcher.offer:
             self._json(exchange, 200, self._info())
+        elif self.mounts.serve(exchange, self.refused):
+            return
         else:
             exchange.on_failure(errors.NOT_FOUND)
 

@@ -1,6 +1,6 @@
 """One request and its response on an HTTP connection."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from runtime import errors
@@ -20,7 +20,7 @@ class Exchange(Call):
 
     __slots__ = (
         "_connection", "_owed", "_sent_head", "cross_origin", "failure", "head_only", "held", "keep_alive", "old",
-        "plain", "preflight", "timeout",
+        "on_cancel", "on_room", "plain", "preflight", "timeout",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float) -> None:
@@ -35,12 +35,20 @@ class Exchange(Call):
         self.timeout: float | None = None
         self.failure: errors.Failure | None = None  # decided before the request was whole
         self.held = 0  # bytes of the body on the account of all bodies
+        # Of a path that a task answers (mounts.py): what ends the task, and what tells it that the caller reads again.
+        self.on_cancel: Callable[[], object] | None = None
+        self.on_room: Callable[[], object] | None = None
         self._sent_head = False
         self._owed = 0
 
     @property
     def method(self) -> bytes:
         return self.fields[0]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the caller has stopped reading, so that more would only fill memory."""
+        return self._connection.stalled
 
     @property
     def path(self) -> bytes:
@@ -65,7 +73,7 @@ class Exchange(Call):
         if self._sent_head:
             self._connection.finished(self, keep=False)
             return
-        if self.stage is Stage.NEW:
+        if self.stage is Stage.NEW and self.on_cancel is None:
             self._connection.door.refused(failure.status, self.began)
         lines = [(b"content-type", b"application/json")]
         if failure.retry_after:
@@ -117,6 +125,8 @@ class Exchange(Call):
 
     def repay(self) -> None:
         """Grants the worker as many chunks as the caller has taken; waits while the caller is slow."""
+        if self.on_room is not None and not self._connection.stalled:
+            self.on_room()
         if self._owed and not self._connection.stalled:
             owed, self._owed = self._owed, 0
             self.grant(owed)

@@ -237,7 +237,7 @@ class Connection(asyncio.Protocol):
             method, path, query.partition(b"#")[0], known.get(b"content-type", b""), request_id,
             tracing.valid(traceparent) if traceparent else b"",
         ]  # fmt: skip
-        if self.door.wants_headers:
+        if self.door.wants_headers or path != b"/":
             exchange.fields += self._fields
         elif b"accept" in known:
             exchange.fields += (b"accept", known[b"accept"])

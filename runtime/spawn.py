@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from runtime import log_pipes, logs
+from runtime import asks, log_pipes, logs
 from runtime.link import Link
 from runtime.shim import frames
 
@@ -63,7 +63,14 @@ def environment(python: str, own: Mapping[str, str], base: Mapping[str, str]) ->
 
 
 async def start(
-    *, python: str, env: Mapping[str, str], name: str, link: Link, setup: Mapping[str, Any], log: logs.LogFile
+    *,
+    python: str,
+    env: Mapping[str, str],
+    name: str,
+    link: Link,
+    setup: Mapping[str, Any],
+    log: logs.LogFile,
+    answers: asks.Asks,
 ) -> Worker:
     """Raises OSError when the interpreter cannot be run."""
     loop = asyncio.get_running_loop()
@@ -97,7 +104,7 @@ async def start(
         pair[0].setblocking(False)
     await loop.create_unix_connection(lambda: log_pipes.JsonLines(log), sock=pairs[2][0])
     await loop.create_unix_connection(lambda: link, sock=pairs[0][0])
-    control, _ = await loop.create_unix_connection(asyncio.Protocol, sock=pairs[1][0])
+    control, _ = await loop.create_unix_connection(lambda: asks.Control(answers), sock=pairs[1][0])
     link.attach_control(control)
     link.setup({**setup, "worker": name})
     return Worker(process=process, link=link, page=page, tail=tail)

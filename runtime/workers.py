@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runtime import guard, logs, spawn
+from runtime import asks, guard, logs, spawn
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
 from runtime.link import Link
@@ -71,6 +71,7 @@ class Slot:
                 link=link,
                 setup=pool.settings.setup,
                 log=pool.log,
+                answers=pool.asks,
             )
         except OSError as error:
             return LoadFailure("CONSTRUCTOR_FAILED", f"cannot run {pool.settings.python}: {error}", None, time.time())
@@ -139,8 +140,10 @@ class Pool:
         dispatcher: Dispatcher,
         log: logs.LogFile,
         watch: guard.Guard,
+        answers: asks.Asks,
         changed: Callable[[], None],
     ) -> None:
+        self.asks = answers
         self.settings = settings
         self.dispatcher = dispatcher
         self.log = log

@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import Any
 
-from . import frames
+from . import asks, frames
 from .execute import Cancelled
 
 
@@ -142,7 +142,7 @@ class Registry:
                 job.grant(chunks)
 
 
-def listen(sock: socket.socket, decoder: frames.Decoder, registry: Registry) -> None:
+def listen(sock: socket.socket, decoder: frames.Decoder, registry: Registry, asker: asks.Asker) -> None:
     """Body of the control thread."""
     while True:
         try:
@@ -151,8 +151,10 @@ def listen(sock: socket.socket, decoder: frames.Decoder, registry: Registry) -> 
             data = b""
         if not data:
             die_with_front()
-        for kind, number, head, _ in decoder.feed(data):
-            if kind == frames.CANCEL:
+        for kind, number, head, body in decoder.feed(data):
+            if kind == frames.TOLD:
+                asker.told(number, head, body)
+            elif kind == frames.CANCEL:
                 registry.cancel(number)
             elif kind == frames.CREDIT:
                 registry.grant(number, frames.CREDIT_HEAD.unpack(head)[0])

@@ -29,6 +29,9 @@ LOAD_FAILED = 17  # JSON: reason and traceback
 SETUP = 30  # JSON: what to load
 CANCEL = 31
 CREDIT = 32  # the stream may send as many more chunks as the head says (4 bytes)
+TOLD = 33  # the answer to an ask: JSON in the head, bytes in the body
+# Control socket, worker to front.
+ASK = 40  # JSON in the head, bytes in the body (asks.py)
 
 # Flags of a response head.
 HELD = 1

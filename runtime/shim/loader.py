@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from . import models, signature
+from . import asks, models, signature
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -102,8 +102,8 @@ def _choose(module: Any, class_name: str, path: str) -> Any:
     )
 
 
-def construct(cls: Any, setup: dict[str, Any]) -> signature.Contract:
-    """Runs the user's constructor. Raises LoadError."""
+def construct(cls: Any, setup: dict[str, Any], asker: asks.Asker) -> signature.Contract:
+    """Runs the user's constructor. Its clients ask the front through `asker`. Raises LoadError."""
     client: list[models.ModelClient] = []
 
     def model_client() -> models.ModelClient:

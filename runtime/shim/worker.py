@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any
 
-from . import control, frames, loader, logs, signature, sync_engine
+from . import asks, control, frames, loader, logs, signature, sync_engine
 from .execute import Executor
 
 
@@ -32,11 +32,12 @@ def main(arguments: list[str]) -> None:
     channel = logs.LogChannel(lines, setup["worker"], setup["log_level"])
     out = logs.install(channel)
     registry = control.Registry(page)
-    listen = threading.Thread(target=control.listen, args=(commands, decoder, registry), name="cortex-control")
+    asker = asks.Asker(commands)
+    listen = threading.Thread(target=control.listen, args=(commands, decoder, registry, asker), name="cortex-control")
     listen.daemon = True
     listen.start()
     try:
-        _serve(setup, data, channel, registry, out)
+        _serve(setup, data, channel, registry, out, asker)
     except loader.LoadError as error:
         _send_json(data, frames.LOAD_FAILED, {"reason": error.reason, "message": error.text})
         # The front ends this process once it has read that; threads of a half-built predictor must not keep it.
@@ -67,7 +68,12 @@ def _receive_setup(commands: socket.socket, decoder: frames.Decoder) -> dict[str
 
 
 def _serve(
-    setup: dict[str, Any], data: socket.socket, channel: logs.LogChannel, registry: control.Registry, out: logs.Writer
+    setup: dict[str, Any],
+    data: socket.socket,
+    channel: logs.LogChannel,
+    registry: control.Registry,
+    out: logs.Writer,
+    asker: asks.Asker,
 ) -> None:
     # Python's own handler would raise in the middle of what is ours.
     signal.signal(signal.SIGINT, registry.on_interrupt)
@@ -75,9 +81,9 @@ def _serve(
     if signature.is_async_class(cls):
         from . import async_engine
 
-        async_engine.run(_serve_async(cls, setup, data, channel, registry, out))
+        async_engine.run(_serve_async(cls, setup, data, channel, registry, out, asker))
         return
-    contract = loader.construct(cls, setup)
+    contract = loader.construct(cls, setup, asker)
     executor = Executor(contract, channel, setup["monitoring"])
     engine = sync_engine.Engine(data, executor, registry, out)
     _send_json(data, frames.LOADED, _offer(contract))
@@ -93,10 +99,11 @@ async def _serve_async(
     channel: logs.LogChannel,
     registry: control.Registry,
     out: logs.Writer,
+    asker: asks.Asker,
 ) -> None:
     from . import async_engine
 
-    contract = loader.construct(cls, setup)
+    contract = loader.construct(cls, setup, asker)
     engine = async_engine.Engine(Executor(contract, channel, setup["monitoring"]), registry, out, setup["threads"])
     _send_json(data, frames.LOADED, _offer(contract))
     await async_engine.serve(engine, data)

@@ -1,0 +1,69 @@
+"""What a worker asks of the front: a model on disk, an inference by another engine. Any thread may ask, and waits.
+
+Asks leave on the control socket, whose thread (control.py) brings the answers; the data socket stays free for requests.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import Any, Dict, Tuple
+
+from . import frames
+
+Answer = Tuple[Dict[str, Any], bytes]
+
+
+class AskError(RuntimeError):
+    """The front refused or failed; the text tells the user why. `kind` names the error for code."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+class _Waiting:
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.meta: dict[str, Any] = {}
+        self.body = b""
+
+
+class Asker:
+    """The worker's end."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lock = threading.Lock()
+        self._number = 0
+        self._waiting: dict[int, _Waiting] = {}
+
+    def ask(self, kind: str, meta: dict[str, Any], body: bytes = b"", timeout: float | None = None) -> Answer:
+        """Sends `meta` (JSON) and `body` to the front's handler of `kind` and returns its answer.
+
+        Raises AskError, and TimeoutError after `timeout` seconds.
+        """
+        waiting = _Waiting()
+        head = json.dumps({"kind": kind, **meta}).encode()
+        with self._lock:
+            self._number = number = (self._number + 1) & 0xFFFFFFFF
+            self._waiting[number] = waiting
+            self._sock.sendall(frames.pack_start(frames.ASK, number, head, len(body)))
+            if body:
+                self._sock.sendall(body)
+        try:
+            if not waiting.done.wait(timeout):
+                raise TimeoutError(f"the front did not answer {kind!r} within {timeout} s")
+        finally:
+            self._waiting.pop(number, None)
+        if "error" in waiting.meta:
+            raise AskError(str(waiting.meta.get("error_kind", "")), str(waiting.meta["error"]))
+        return waiting.meta, waiting.body
+
+    def told(self, number: int, head: bytes, body: bytes) -> None:
+        """The control thread brings an answer."""
+        waiting = self._waiting.get(number)
+        if waiting is not None:
+            waiting.meta, waiting.body = json.loads(head), body
+            waiting.done.set()
