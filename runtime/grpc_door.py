@@ -1,8 +1,7 @@
 """The gRPC server: PredictionService with the meaning of the HTTP door, health and reflection."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -14,58 +13,25 @@ from grpc_status import rpc_status
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
 from runtime import config, errors, grpc_errors, http_protocol, tracing
+from runtime.awaited import AwaitedCall
 from runtime.bodies import FREE_BYTES
-from runtime.calls import Call, Stage
+from runtime.calls import Stage
 from runtime.dispatch import Dispatcher
 from runtime.http_door import HttpDoor
-from runtime.shim import frames
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["PredictionService"].full_name
 _TEXTS = ("text/plain", "text/plain; charset=utf-8", "text/plain;charset=utf-8")
-_CREDIT_STEP = frames.WINDOW_CHUNKS // 4
 
 
-class Rpc(Call):
-    """A call whose answer an RPC handler waits for."""
+class Rpc(AwaitedCall):
+    """A call of PredictionService."""
 
-    __slots__ = ("content_type", "failure", "held", "opening", "parts", "reason", "wants_json")
+    __slots__ = ("held", "wants_json")
 
     def __init__(self, began: float, request: pb.PredictRequest) -> None:
         super().__init__(began)
         self.wants_json = request.WhichOneof("payload") == "json"
         self.held = 0  # bytes of the body on the account of all bodies
-        self.parts: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.content_type = ""
-        self.reason = ""
-        self.failure: errors.Failure | None = None
-
-    def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
-        self.reason = fields[1].decode()
-        self.on_stream_head(status, fields)
-        self.parts.put_nowait(body)
-        self.parts.put_nowait(None)
-
-    def on_stream_head(self, status: int, fields: Sequence[bytes]) -> None:
-        self.status, self.content_type = status, fields[0].decode("latin-1")
-        self._start()
-
-    def on_stream_chunk(self, data: bytes) -> None:
-        self.parts.put_nowait(data)
-
-    def on_stream_end(self, *, broken: bool) -> None:
-        if broken:
-            self.failure = errors.Failure(500, "PREDICTOR_FAILED", "the predictor failed in the middle of its answer")
-        self.parts.put_nowait(None)
-
-    def on_failure(self, failure: errors.Failure) -> None:
-        self.failure = failure
-        self._start()
-        self.parts.put_nowait(None)
-
-    def _start(self) -> None:
-        if not self.opening.done():
-            self.opening.set_result(None)
 
 
 class Predictions:
@@ -89,10 +55,10 @@ class Predictions:
     async def predict(self, data: bytes, context: Any) -> pb.PredictResponse:
         call = await self._submit(data, context)
         try:
-            chunks = [part async for part in self._parts(call)]
-            await self._check(call, context, chunks)
+            body = await call.answer()
+            await self._check(call, context, body)
             await self._open(call, context)
-            return _response(b"".join(chunks), call.content_type, call.wants_json)
+            return _response(body, call.content_type, call.wants_json)
         finally:
             self._end(call)
 
@@ -101,11 +67,11 @@ class Predictions:
         try:
             await call.opening
             if call.failure is not None or call.status >= 400:
-                await self._check(call, context, [part async for part in self._parts(call)])
+                await self._check(call, context, await call.answer())
             await self._open(call, context)
-            async for part in self._parts(call):
+            async for part in call.parts():
                 yield _response(part, call.content_type, call.wants_json)
-            await self._check(call, context, [])
+            await self._check(call, context, b"")
         finally:
             self._end(call)
 
@@ -157,21 +123,11 @@ class Predictions:
         await context.send_initial_metadata((("x-request-id", call.request_id),))
 
     @staticmethod
-    async def _parts(call: Rpc) -> AsyncIterator[bytes]:
-        owed = 0
-        while (part := await call.parts.get()) is not None:
-            yield part
-            owed += 1
-            if owed >= _CREDIT_STEP:
-                call.grant(owed)
-                owed = 0
-
-    @staticmethod
-    async def _check(call: Rpc, context: Any, chunks: list[bytes]) -> None:
+    async def _check(call: Rpc, context: Any, body: bytes) -> None:
         """Ends the RPC with the status that the HTTP door would have sent."""
         failure = call.failure
         if failure is None and call.status >= 400:
-            text = grpc_errors.text(b"".join(chunks), call.content_type)
+            text = grpc_errors.text(body, call.content_type)
             failure = errors.Failure(call.status, call.reason or "UNSPECIFIED", text)
         if failure is not None:
             await _abort(context, failure, call.request_id)

@@ -1,0 +1,79 @@
+"""A call whose answer a coroutine waits for: what the gRPC door and the mounted paths hand to the dispatcher."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from runtime import errors
+from runtime.calls import Call
+from runtime.shim import frames
+
+_CREDIT_STEP = frames.WINDOW_CHUNKS // 4
+
+
+class AwaitedCall(Call):
+    """`opening` is done once status and headers are known, or `failure` is set. `parts()` is the body as it comes, `answer()` all of it."""
+
+    __slots__ = ("_parts", "broken", "content_type", "failure", "headers", "opening", "reason", "streams")
+
+    def __init__(self, began: float) -> None:
+        super().__init__(began)
+        self._parts: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.content_type = ""
+        self.reason = ""  # an ErrorReason without its prefix, where the worker names one
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.streams = False
+        self.broken = False  # the answer had begun and lacks its end
+        self.failure: errors.Failure | None = None
+
+    def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
+        self._open(status, fields)
+        self._parts.put_nowait(body)
+        self._parts.put_nowait(None)
+
+    def on_stream_head(self, status: int, fields: Sequence[bytes]) -> None:
+        self.streams = True
+        self._open(status, fields)
+
+    def on_stream_chunk(self, data: bytes) -> None:
+        self._parts.put_nowait(data)
+
+    def on_stream_end(self, *, broken: bool) -> None:
+        if broken:
+            self.broken = True
+            self.failure = errors.BROKEN_STREAM
+        self._parts.put_nowait(None)
+
+    def on_failure(self, failure: errors.Failure) -> None:
+        self.failure = failure
+        self._start()
+        self._parts.put_nowait(None)
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """Grants the worker as much as has been taken."""
+        owed = 0
+        while (part := await self._parts.get()) is not None:
+            yield part
+            owed += 1
+            if owed >= _CREDIT_STEP:
+                self.grant(owed)
+                owed = 0
+
+    async def answer(self) -> bytes:
+        """The whole body."""
+        return b"".join([part async for part in self.parts()])
+
+    @property
+    def waiting(self) -> bool:
+        """Whether more of the body is here already."""
+        return not self._parts.empty()
+
+    def _open(self, status: int, fields: Sequence[bytes]) -> None:
+        self.status, self.content_type = status, fields[0].decode("latin-1")
+        self.reason = fields[1].decode("latin-1")
+        self.headers = list(zip(fields[3::2], fields[4::2], strict=True))
+        self._start()
+
+    def _start(self) -> None:
+        if not self.opening.done():
+            self.opening.set_result(None)
