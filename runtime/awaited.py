@@ -11,7 +11,7 @@ _CREDIT_STEP = frames.WINDOW_CHUNKS // 4
 
 
 class AwaitedCall(Call):
-    """`opening` is done once status and headers are known, or `failure` is set. `parts()` is the body as it comes, `answer()` all of it."""
+    """`opening` is done once status and headers are known, or `failure` is set. The body comes in `parts()`."""
 
     __slots__ = ("_parts", "broken", "content_type", "failure", "headers", "opening", "reason", "streams")
 

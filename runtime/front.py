@@ -36,6 +36,7 @@ class Replica:
         self._asks = asks.Asks()
         self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready)
+        self._mount_openai(settings)
         self._grpc: GrpcDoor | None = None
         self._grpc_listens = not settings.grpc_address
         self._state = state_file.StateFile(settings.state_file, self._observe)
@@ -45,6 +46,13 @@ class Replica:
         self._failure: state_file.LoadFailure | None = None
         self._changed = asyncio.Event()
         self._stopped_at = 0.0
+
+    def _mount_openai(self, settings: Settings) -> None:
+        if settings.task:
+            from runtime.openai import routes
+
+            models = (settings.short_name, *routes.model_names(settings.models))
+            self._door.mounts.add(b"v1", routes.Routes(self._dispatcher, settings.task, models, self._log.say).serve)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()

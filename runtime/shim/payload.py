@@ -37,8 +37,12 @@ class Request:
         return Headers(self._pairs())
 
     @property
-    def accepts_events(self) -> bool:
-        return any(name == "accept" and "text/event-stream" in value for name, value in self._pairs())
+    def accepts(self) -> str:
+        """How a stream is to be framed, where the caller cares: `events`, `lines`, or empty."""
+        told = ",".join([value for name, value in self._pairs() if name == "accept"])
+        if "text/event-stream" in told:
+            return "events"
+        return "lines" if "application/x-ndjson" in told else ""
 
     def _pairs(self) -> list[tuple[str, str]]:
         rest = self._fields[6:]

@@ -1,4 +1,4 @@
-"""What a generator yields, as the chunks of one answer: server-sent events for who accepts them, else by first item."""
+"""What a generator yields, as the chunks of one answer: events or lines for who accepts them, else by first item."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ class Opening:
 
     __slots__ = ("content_type", "encode", "events")
 
-    def __init__(self, first: Any, accepts_events: bool, declared: str) -> None:
+    def __init__(self, first: Any, accepts: str, declared: str) -> None:
         self.events = False
         if declared:
             self.content_type, self.encode = declared, _raw
-        elif accepts_events:
+        elif accepts == "events":
             self.content_type, self.encode = "text/event-stream", event
             self.events = True
+        elif accepts == "lines":
+            self.content_type, self.encode = "application/x-ndjson", _line
         elif isinstance(first, (bytes, bytearray, memoryview)):
             self.content_type, self.encode = "application/octet-stream", _raw
         elif isinstance(first, str):
@@ -54,6 +56,8 @@ def _raw(item: Any) -> bytes:
 
 
 def _line(item: Any) -> bytes:
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        item = bytes(item).decode("utf-8", "replace")
     return encode.to_json(item) + b"\n"
 
 
