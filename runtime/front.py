@@ -146,7 +146,7 @@ class Replica:
         else:
             state = "UNREADY" if pool.started and self._grpc_listens else "STARTING"
         text = failure.message.rstrip().rsplit("\n", 1)[-1] if failure else ""
-        return state_file.State(state, text, self._ready_time, failure, pool.describe())
+        return state_file.State(state, text, self._ready_time, failure, pool.describe(), pool.fork_server_pid)
 
     async def _drain(self) -> None:
         """Serves what is here and what still comes, until it is quiet or time is up."""

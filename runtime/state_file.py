@@ -36,6 +36,7 @@ class State:
     ready_time: float | None
     failure: LoadFailure | None
     workers: Sequence[dict[str, Any]]
+    fork_server: int | None = None  # its pid
 
 
 class StateFile:
@@ -75,6 +76,7 @@ class StateFile:
             "ready_time": state.ready_time,
             "failure": state.failure.to_json() if state.failure else None,
             "workers": list(state.workers),
+            "fork_server": state.fork_server,
             "updated": time.time(),
         }
         part = self._path.with_name(f".{self._path.name}.{os.getpid()}")

@@ -10,10 +10,10 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runtime import asks, guard, logs, spawn
+from runtime import asks, fork_server, guard, logs, spawn
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
 from runtime.link import Link
@@ -65,8 +65,7 @@ class Slot:
         link = Link(pool.settings.threads, pool.dispatcher, self)
         try:
             self.worker = worker = await spawn.start(
-                python=pool.settings.python,
-                env=pool.env,
+                pool.make,
                 name=self.name,
                 link=link,
                 setup=pool.settings.setup,
@@ -148,16 +147,37 @@ class Pool:
         self.dispatcher = dispatcher
         self.log = log
         self.watch = watch
-        self.env = spawn.environment(settings.python, settings.env, os.environ)
+        env = spawn.environment(settings.python, settings.env, os.environ)
+        self._interpreter = spawn.Interpreter(settings.python, env, settings.setup["project_dir"])
         self.failure: LoadFailure | None = None
         self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
         self.launched = asyncio.Event()  # every worker has begun to load
         self.started = False  # every worker was loaded once
         self._changed = changed
         self._slots = [Slot(index, self) for index in range(settings.processes)]
+        self._fork_server = self._forking()
         self._stopping = False
         self._rng = random.Random()
         self._backoff = backoff.Backoff(first=0.1, longest=30.0)
+
+    def _forking(self) -> fork_server.ForkServer | None:
+        settings = self.settings
+        if settings.worker.start == "spawn" or not fork_server.supported():
+            return None
+        plan = {name: settings.setup[name] for name in ("project_dir", "python_path", "path")}
+        fork_server.adopt_orphans()
+        server = fork_server.ForkServer(
+            self._interpreter, {**plan, "preload": settings.worker.preload}, self.log, self.watch
+        )
+        server.on_launch = self.launched.set
+        return server
+
+    async def make(self, fds: Sequence[int]) -> spawn.Process:
+        """A worker's process. Raises OSError."""
+        if self._fork_server is not None:
+            with contextlib.suppress(fork_server.Unavailable):
+                return await self._fork_server.fork(fds)
+        return await self._interpreter.start(fds)
 
     @property
     def ready(self) -> bool:
@@ -166,9 +186,15 @@ class Pool:
     def describe(self) -> list[dict[str, Any]]:
         return [{"pid": slot.worker.process.pid if slot.worker else None, "state": slot.state} for slot in self._slots]
 
+    @property
+    def fork_server_pid(self) -> int | None:
+        return self._fork_server.pid if self._fork_server is not None else None
+
     async def run(self) -> None:
         """Until cancelled; a failure of the first load ends up in `fatal`."""
         async with asyncio.TaskGroup() as group:
+            if self._fork_server is not None:
+                group.create_task(self._fork_server.run())
             for slot in self._slots:
                 group.create_task(self._keep(slot))
 
@@ -202,6 +228,8 @@ class Pool:
                 await asyncio.gather(*(slot.dead.wait() for slot in self._slots))
         for worker in workers:
             worker.kill()
+        if self._fork_server is not None:
+            self._fork_server.close()
 
     async def _keep(self, slot: Slot) -> None:
         while not self._stopping:
@@ -217,7 +245,8 @@ class Pool:
             recent = slot.crashed(time.monotonic(), answered=answered)
             if slot.looping:
                 self._report_loop(slot, failure, recent)
-            await asyncio.sleep(self._backoff.delay(recent - 1, self._rng))
+            if recent > 1:
+                await asyncio.sleep(self._backoff.delay(recent - 2, self._rng))
 
     def _explain(self, slot: Slot, failure: LoadFailure | None) -> None:
         assert slot.worker is not None or failure is not None

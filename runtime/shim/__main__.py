@@ -1,4 +1,4 @@
-"""Entry of a worker process: `python -I <this folder>/__main__.py <fd numbers>`.
+"""Entry of a worker process or the fork server: `python -s <this folder>/__main__.py worker|fork_server <front> <fds>`.
 
 The folder is loaded as the package `_cortex_shim`, so that none of its module names can meet one of the user's.
 """
@@ -23,4 +23,5 @@ def _load() -> None:
 
 if __name__ == "__main__":
     _load()
-    importlib.import_module("_cortex_shim.worker").main(sys.argv[1:])
+    _, kind, front, *fds = sys.argv
+    importlib.import_module("_cortex_shim." + kind).main([int(fd) for fd in fds], int(front))

@@ -9,18 +9,22 @@ import os
 import platform
 import signal
 import socket
-import sys
 import threading
 from typing import Any
 
-from . import asks, control, frames, loader, logs, signature, sync_engine
+from . import asks, control, frames, loader, logs, parent, signature, sync_engine
 from .execute import Executor
 
 
-def main(arguments: list[str]) -> None:
-    """Arguments: file descriptors of the data, control and log sockets and the progress page, and the front's pid."""
-    data_fd, control_fd, log_fd, page_fd, front = (int(argument) for argument in arguments)
-    _end_with(front)
+def main(fds: list[int], front: int) -> None:
+    """Entry of a fresh interpreter. `fds`: data, control and log sockets and the progress page."""
+    parent.end_with(front)
+    run(fds)
+
+
+def run(fds: list[int]) -> None:
+    """The whole life, from here to the end of the process."""
+    data_fd, control_fd, log_fd, page_fd = fds
     data, commands, lines = (socket.socket(fileno=fd) for fd in (data_fd, control_fd, log_fd))
     for sock in (data, commands, lines):
         os.set_inheritable(sock.fileno(), False)
@@ -42,17 +46,6 @@ def main(arguments: list[str]) -> None:
         _send_json(data, frames.LOAD_FAILED, {"reason": error.reason, "message": error.text})
         # The front ends this process once it has read that; threads of a half-built predictor must not keep it.
         _wait_for_end(data)
-        os._exit(1)
-
-
-def _end_with(front: int) -> None:
-    """Asks Linux to kill this process when the front dies, even while native code holds the interpreter."""
-    if not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != front:
         os._exit(1)
 
 

@@ -1,0 +1,31 @@
+"""The front from below: a worker ends when it dies, whatever the worker is doing then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+_PR_SET_PDEATHSIG = 1
+_ADOPTED_SECONDS = 10.0
+
+
+def end_with(front: int) -> None:
+    """Asks Linux to kill this process when its parent, the front, dies, even while native code holds the GIL."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != front:
+        os._exit(1)
+
+
+def wait_for_adoption(front: int) -> None:
+    """Until the front, which adopts orphans, is the parent: the signal above is for the death of the parent of then."""
+    end = time.monotonic() + _ADOPTED_SECONDS
+    while os.getppid() != front:
+        if time.monotonic() > end:
+            os._exit(1)
+        time.sleep(0.0002)
