@@ -72,8 +72,6 @@ class Dispatcher:
         self.in_flight += 1
         if self._spans is not None:
             self._spans.begin(call)
-        elif not call.fields[tracing.TRACEPARENT_FIELD]:
-            call.fields[tracing.TRACEPARENT_FIELD] = tracing.minted()
         self._deadlines.watch(call)
         link = self._least_loaded()
         if link is not None and not self._queue:

@@ -12,7 +12,7 @@ _JOIN_BYTES = 32768
 # A worker whose calls are this short gets some ahead of time, so that it does not idle while the front is woken.
 # They stay ours until it begins them: what a dead worker had not begun goes to its successor.
 _SHORT_MICROS = 500
-_AHEAD = 8
+_AHEAD = 32
 
 
 class Listener(Protocol):

@@ -3,7 +3,6 @@
 Spans are made on behalf of the workers, which report how long the user's code took: user environments need no SDK.
 """
 
-import random
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,19 +10,12 @@ from typing import Any
 from runtime.calls import Call
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
-# Seeded by the system; ids must differ, not be hard to guess, and this costs a tenth of asking the system each time.
-_draw = random.Random().getrandbits
 TRACEPARENT_FIELD = 5  # of the request head
 
 
 def valid(traceparent: bytes) -> bytes:
     """`traceparent` when it is one, else nothing: it ends up in every log line."""
     return traceparent if _TRACEPARENT.fullmatch(traceparent) else b""
-
-
-def minted() -> bytes:
-    """A trace of its own, unsampled, for a request that came without one: its log lines have an id to be found by."""
-    return b"00-%032x-%016x-00" % (_draw(128) or 1, _draw(64) or 1)
 
 
 class Spans:

@@ -40,10 +40,10 @@ class Job:
 class ThreadJob(Job):
     """A job on a thread; cancelled by an exception raised there, as soon as Python code runs."""
 
-    def __init__(self, number: int, registry: Registry) -> None:
+    def __init__(self, number: int, registry: Registry, thread: int) -> None:
         super().__init__(number)
         self._lock, self._changed = registry.lock, registry.changed
-        self._thread = threading.get_ident()
+        self._thread = thread
         self._inside = False
         self._raised = False
 
@@ -59,20 +59,24 @@ class ThreadJob(Job):
         self._changed.notify_all()
 
     def enter(self) -> None:
-        """From here the exception may come. Raises Cancelled when it is too late already."""
-        with self._lock:
-            if self.cancelled:
-                raise Cancelled
-            self._inside = True
+        """From here the exception may come. Raises Cancelled when it is too late already.
+
+        Without the lock, as `cancel` writes `cancelled` before it reads `_inside`, and we do it the other way round:
+        one of the two sees the other. Both may, and then `leave` takes the second exception back.
+        """
+        self._inside = True
+        if self.cancelled:
+            raise Cancelled
 
     def leave(self) -> None:
         """From here it may not. The exception may still arrive inside this very method, hence the loop."""
         while True:
             try:
-                with self._lock:
-                    self._inside = False
-                    if self._raised:
-                        _raise_in(self._thread, None)
+                self._inside = False
+                if self.cancelled:
+                    with self._lock:  # once `cancel` is through, it raises no more
+                        if self._raised:
+                            _raise_in(self._thread, None)
                 return
             except (Cancelled, KeyboardInterrupt):
                 continue
@@ -109,18 +113,20 @@ class Registry:
 
     def take(self, job: Job) -> bool:
         """Whether to begin it: False when it was cancelled on its way. The front reads the mark if we die."""
+        number = job.number
         with self.lock:
-            self._taken = job.number
-            if job.number in self._skip:
-                self._skip.discard(job.number)
+            if number > self._taken:  # of two threads the later one may be here first
+                self._taken = number
+                frames.PROGRESS.pack_into(self._progress, 0, number)
+            if self._skip and number in self._skip:
+                self._skip.discard(number)
                 return False
-            frames.PROGRESS.pack_into(self._progress, 0, job.number)
-            self._jobs[job.number] = job
+            self._jobs[number] = job
             return True
 
     def forget(self, job: Job) -> None:
-        with self.lock:
-            self._jobs.pop(job.number, None)
+        """Without the lock: a cancellation that comes meanwhile finds a job outside of user code, or none."""
+        self._jobs.pop(job.number, None)
 
     def on_interrupt(self, *_: Any) -> None:
         """Handler of SIGINT, on the main thread, which may hold the lock: an interrupt is for user code or nobody."""

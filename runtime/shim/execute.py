@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+from collections.abc import Sequence
 from typing import Any, Callable
 
 from . import encode, loader, logs, payload, signature
 
 INTERNAL = "internal server error"
+_JSON_TYPES = frozenset([dict, list, int, float, bool, type(None)])
 
 
 class Cancelled(BaseException):
@@ -23,6 +26,7 @@ class Executor:
         self._channel = channel
         self._kind = monitoring.get("model_type", "")
         self._key = monitoring.get("key", "")
+        self._plain = not self._kind and contract.after is None  # nobody looks at a result but its encoder
 
     def prepare(self, request: payload.Request) -> tuple[signature.Method, dict[str, Any]]:
         """Raises Malformed, and KeyError for a verb the front should not have let through."""
@@ -31,6 +35,8 @@ class Executor:
 
     def finish(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> encode.Encoded:
         """Encodes what the method returned; runs in the part that may be cancelled, as it may call user code."""
+        if self._plain and type(result) in _JSON_TYPES:
+            return encode.Encoded(200, encode.JSON, encode.to_json(result))
         after: list[Callable[[], Any]] = []
         if type(result) is tuple and len(result) == 2 and callable(result[1]):
             result, callback = result
@@ -95,9 +101,9 @@ def is_stream(value: Any) -> bool:
     )
 
 
-def fields(answer: encode.Encoded) -> list[str]:
+def fields(answer: encode.Encoded) -> Sequence[str]:
     """The strings of a response head."""
-    found = [answer.content_type, answer.reason, answer.prediction or ""]
-    for name, value in answer.headers:
-        found += (name, value)
-    return found
+    found = (answer.content_type, answer.reason, answer.prediction or "")
+    if not answer.headers:
+        return found
+    return [*found, *itertools.chain.from_iterable(answer.headers)]

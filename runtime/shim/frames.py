@@ -65,7 +65,8 @@ def request_head(fields: Sequence[bytes]) -> bytes:
 
 def response_head(status: int, flags: int, micros: int, fields: Sequence[str]) -> bytes:
     """Joins content type, reason, prediction, then header names and values in turn."""
-    return RESPONSE_HEAD.pack(status, flags, min(micros, 0xFFFFFFFF)) + "\0".join(fields).encode("utf-8", "replace")
+    told = "\0".join(fields).encode("utf-8", "replace")
+    return RESPONSE_HEAD.pack(status, flags, micros if micros < 0xFFFFFFFF else 0xFFFFFFFF) + told
 
 
 def parse_response_head(head: bytes) -> tuple[int, int, int, list[bytes]]:

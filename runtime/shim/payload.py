@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from . import forms
@@ -18,19 +19,37 @@ class Malformed(Exception):
 class Request:
     """One request as it came over the data socket. Everything is decoded when first asked for."""
 
-    __slots__ = ("_fields", "body", "content_type", "method", "number", "partial", "path", "request_id", "traceparent")
+    __slots__ = ("_fields", "_traceparent", "body", "content_type", "method", "number", "partial")
 
     def __init__(self, number: int, head: bytes, body: bytes) -> None:
-        fields = head.decode("latin-1").split("\0")
+        # The last one is all headers in one piece.
+        self._fields = fields = head.decode("latin-1").split("\0", 6)
         self.number = number
-        self.method, self.path, _, self.content_type, self.request_id, self.traceparent = fields[:6]
-        self._fields = fields
+        self.method = fields[0]
+        self.content_type = fields[3]
         self.body = body
         self.partial: str | None = None  # a line the user's code has begun to print
+        self._traceparent = ""
+
+    @property
+    def path(self) -> str:
+        return self._fields[1]
 
     @property
     def query_params(self) -> QueryParams:
         return QueryParams(self._fields[2])
+
+    @property
+    def request_id(self) -> str:
+        return self._fields[4]
+
+    @property
+    def traceparent(self) -> str:
+        """The caller's, or one of its own, unsampled, so that the request's log lines have an id to be found by."""
+        if not self._traceparent:
+            drawn = os.urandom(24).hex()
+            self._traceparent = self._fields[5] or f"00-{drawn[:32]}-{drawn[32:]}-00"
+        return self._traceparent
 
     @property
     def headers(self) -> Headers:
@@ -45,7 +64,9 @@ class Request:
         return "lines" if "application/x-ndjson" in told else ""
 
     def _pairs(self) -> list[tuple[str, str]]:
-        rest = self._fields[6:]
+        if len(self._fields) < 7:
+            return []
+        rest = self._fields[6].split("\0")
         return list(zip(rest[::2], rest[1::2]))
 
     def payload(self) -> Any:

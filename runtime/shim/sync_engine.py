@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import control, encode, frames, logs, stream
+from . import control, encode, frames, logs, outbox, stream
 from .execute import Cancelled, Executor, fields
 from .payload import Request
 
 _RECEIVE_BYTES = 65536
-_JOIN_BYTES = 32768
+# Answers that may wait a moment for company: of calls this short, and bodies this small.
+_SHORT_MICROS = 200
+_SMALL_BYTES = 4096
 _END = object()
 
 
@@ -27,10 +29,16 @@ class Reader:
         self._ready: collections.deque[frames.Frame] = collections.deque()
         self._lock = threading.Lock()
 
-    def next(self) -> frames.Frame | None:
+    @property
+    def more(self) -> bool:
+        """Whether another frame is here already."""
+        return bool(self._ready)
+
+    def next(self, before_wait: Callable[[], None]) -> frames.Frame | None:
         """None once the front has closed its side."""
         with self._lock:
             while not self._ready:
+                before_wait()
                 data = self._sock.recv(min(max(self._decoder.missing, _RECEIVE_BYTES), 1 << 20))
                 if not data:
                     return None
@@ -44,24 +52,24 @@ class Engine:
     def __init__(
         self, sock: socket.socket, executor: Executor, registry: control.Registry, out: logs.Writer | None
     ) -> None:
-        self._sock = sock
         self._reader = Reader(sock)
-        self._send_lock = threading.Lock()
+        self._outbox = outbox.Outbox(sock)
         self._executor = executor
         self._registry = registry
         self._out = out
 
     def run(self) -> None:
+        thread = threading.get_ident()
         while True:
-            frame = self._reader.next()
+            frame = self._reader.next(self._outbox.flush)
             if frame is None:
                 return
             _, number, head, body = frame
-            job = control.ThreadJob(number, self._registry)
+            job = control.ThreadJob(number, self._registry, thread)
             if self._registry.take(job):
                 self._serve(job, Request(number, head, body))
             else:
-                self._send(frames.RELEASE, number)
+                self._outbox.send(frames.RELEASE, number)
 
     def _serve(self, job: control.ThreadJob, request: Request) -> None:
         token = logs.current.set(request)
@@ -75,21 +83,21 @@ class Engine:
         except Cancelled:
             job.leave()
             self._registry.forget(job)
-            self._send(frames.RELEASE, job.number)
+            self._outbox.send(frames.RELEASE, job.number)
         finally:
             if self._out is not None and request.partial:
                 self._out.finish()
             logs.current.reset(token)
 
-    def _call(self, request: Request) -> encode.Encoded:
-        method, arguments = self._executor.prepare(request)
-        result = method.function(**arguments)
-        return self._executor.finish(result, arguments, request)
-
     def _answer(self, job: control.ThreadJob, request: Request) -> encode.Encoded:
+        executor = self._executor
         try:
-            answer: encode.Encoded = self._guarded(job, self._call, request)
-            return answer
+            try:  # as _guarded does it, without its calls
+                job.enter()
+                method, arguments = executor.prepare(request)
+                return executor.finish(method.function(**arguments), arguments, request)
+            finally:
+                job.leave()
         except Cancelled:
             raise
         except (
@@ -107,13 +115,17 @@ class Engine:
 
     def _reply(self, job: control.ThreadJob, answer: encode.Encoded, began: int) -> None:
         self._registry.forget(job)
-        micros = (time.perf_counter_ns() - began) // 1000
+        now = time.perf_counter_ns()
+        micros = (now - began) // 1000
         flags = frames.HELD if answer.after else 0
         head = frames.response_head(answer.status, flags, micros, fields(answer))
-        self._send(frames.RESPONSE, job.number, head, answer.body)
+        if micros < _SHORT_MICROS and self._reader.more and not answer.after and len(answer.body) < _SMALL_BYTES:
+            self._outbox.hold(frames.pack(frames.RESPONSE, job.number, head, answer.body), now)
+            return
+        self._outbox.send(frames.RESPONSE, job.number, head, answer.body)
         if answer.after:
             self._after(answer)
-            self._send(frames.RELEASE, job.number)
+            self._outbox.send(frames.RELEASE, job.number)
 
     def _stream(self, job: control.ThreadJob, request: Request, answer: encode.Encoded, began: int) -> None:
         items: Any = answer.chunks
@@ -123,25 +135,25 @@ class Engine:
             first = self._guarded(job, next, items, _END)
             opened = stream.Opening(first, request.accepts, answer.content_type)
             answer.content_type = opened.content_type
-            self._send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
+            self._outbox.send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
             item = first
             while item is not _END:
                 for piece in stream.pieces(self._guarded(job, opened.encode, item)):
                     job.wait_for_credit()
-                    self._send(frames.STREAM_CHUNK, job.number, b"", piece)
+                    self._outbox.send(frames.STREAM_CHUNK, job.number, b"", piece)
                 item = self._guarded(job, next, items, _END)
         except Cancelled:
             raise
         except BaseException as error:
             self._break(job, request, opened, error, began)
         else:
-            self._send(frames.STREAM_END, job.number, frames.response_head(0, 0, self._micros(began), []))
+            self._outbox.send(frames.STREAM_END, job.number, frames.response_head(0, 0, self._micros(began), []))
         finally:
             self._close(items)
             self._registry.forget(job)
         if answer.after:
             self._after(answer)
-        self._send(frames.RELEASE, job.number)
+        self._outbox.send(frames.RELEASE, job.number)
 
     def _break(
         self, job: control.ThreadJob, request: Request, opened: stream.Opening | None, error: BaseException, began: int
@@ -149,12 +161,12 @@ class Engine:
         failed = self._executor.failed(error, request)
         if opened is None:
             head = frames.response_head(failed.status, frames.HELD, self._micros(began), fields(failed))
-            self._send(frames.RESPONSE, job.number, head, failed.body)
+            self._outbox.send(frames.RESPONSE, job.number, head, failed.body)
             return
         if opened.events:
             told = stream.broken_event("the predictor failed in the middle of its answer", request.request_id)
-            self._send(frames.STREAM_CHUNK, job.number, b"", told)
-        self._send(frames.STREAM_ERROR, job.number, frames.response_head(0, 0, self._micros(began), []))
+            self._outbox.send(frames.STREAM_CHUNK, job.number, b"", told)
+        self._outbox.send(frames.STREAM_ERROR, job.number, frames.response_head(0, 0, self._micros(began), []))
 
     def _after(self, answer: encode.Encoded) -> None:
         for function in answer.after:
@@ -174,14 +186,6 @@ class Engine:
     @staticmethod
     def _micros(began: int) -> int:
         return (time.perf_counter_ns() - began) // 1000
-
-    def _send(self, kind: int, number: int, head: bytes = b"", body: bytes = b"") -> None:
-        with self._send_lock:
-            if len(body) <= _JOIN_BYTES:
-                self._sock.sendall(frames.pack(kind, number, head, body))
-            else:
-                self._sock.sendall(frames.pack_start(kind, number, head, len(body)))
-                self._sock.sendall(body)
 
 
 def _drained(items: Any) -> Iterator[Any]:
