@@ -1,8 +1,8 @@
 """A worker's answers on their way to the front, put together where that makes nobody wait.
 
-While more short requests are here already, an answer is held so that several leave in one system call and wake the front
-once. What is held leaves before the worker waits for requests, with whatever else is sent, when it gets old, and - should
-the next request turn out to be a long one - by a thread that looks after it meanwhile.
+While more short requests are here already, an answer is held, so that several leave in one system call and wake the
+front once. What is held leaves before the worker waits for requests, with whatever else is sent, when it gets old, and,
+should the next request turn out to be a long one, by a thread that looks after it meanwhile.
 """
 
 from __future__ import annotations
