@@ -11,7 +11,7 @@ from typing import Any
 
 from cortex.apiserver.v1 import api_pb2, event_pb2, gateway_pb2, revision_pb2
 from cortex.type.v1 import condition_pb2
-from services.apiserver import convert, model, observation, resource_names
+from services.apiserver import convert, model, observation, resource_names, wire
 
 # These rest on the record or on the gateway, not on the node.
 _NOT_FROM_NODE = {"GatewayProgrammed", "RolloutComplete"}
@@ -37,9 +37,9 @@ def api_to_pb(api: model.Api, status: model.Status | None, *, heard: float | Non
         labels=api.labels,
         spec=convert.spec_to_pb(api.spec),
         status=_status(api, shown(api, status, heard, now), heard),
-        create_time=convert.timestamp(api.create_time),
-        update_time=convert.timestamp(api.update_time),
-        delete_time=convert.timestamp(api.delete_time),
+        create_time=wire.timestamp(api.create_time),
+        update_time=wire.timestamp(api.update_time),
+        delete_time=wire.timestamp(api.delete_time),
     )
 
 
@@ -108,7 +108,7 @@ def _status(api: model.Api, status: model.Status, heard: float | None) -> api_pb
         updated_replicas=status.updated_replicas,
         replicas=[replica_to_pb(replica) for replica in status.replicas],
         rollout=None if api.rollout is None else _rollout(api.name, api.rollout),
-        observe_time=convert.timestamp(heard),
+        observe_time=wire.timestamp(heard),
         routable_replicas=status.routable_replicas,
         not_in_effect=api.spec.not_in_effect,
     )
@@ -132,7 +132,7 @@ def _condition(condition: model.Condition) -> condition_pb2.Condition:
         status=f"CONDITION_STATUS_{condition.status.value}",
         reason=reason(condition.reason),
         message=condition.message,
-        last_transition_time=convert.timestamp(condition.last_transition_time),
+        last_transition_time=wire.timestamp(condition.last_transition_time),
     )
 
 
@@ -149,11 +149,11 @@ def replica_to_pb(replica: model.Replica) -> api_pb2.Replica:
         else api_pb2.ReplicaFailure(
             reason=reason(failure.reason),
             message=failure.message,
-            time=convert.timestamp(failure.time),
+            time=wire.timestamp(failure.time),
             exit_code=failure.exit_code,
         ),
-        create_time=convert.timestamp(replica.create_time),
-        ready_time=convert.timestamp(replica.ready_time),
+        create_time=wire.timestamp(replica.create_time),
+        ready_time=wire.timestamp(replica.ready_time),
         message=replica.message,
         http_address=replica.http_address,
         grpc_address=replica.grpc_address,
@@ -167,8 +167,8 @@ def _rollout(api: str, rollout: model.Rollout) -> api_pb2.Rollout:
         to_revision=resource_names.revision(api, rollout.to_revision),
         reason=reason(rollout.reason),
         message=rollout.message,
-        start_time=convert.timestamp(rollout.start_time),
-        end_time=convert.timestamp(rollout.end_time),
+        start_time=wire.timestamp(rollout.start_time),
+        end_time=wire.timestamp(rollout.end_time),
     )
 
 
@@ -179,7 +179,7 @@ def revision_to_pb(revision: model.Revision) -> revision_pb2.Revision:
         number=revision.number,
         spec=convert.spec_to_pb(revision.spec),
         content_digest=revision.content_digest,
-        create_time=convert.timestamp(revision.create_time),
+        create_time=wire.timestamp(revision.create_time),
         cause=f"REVISION_CAUSE_{revision.cause.value}",
         state=f"REVISION_STATE_{revision.state.value}",
         reason=reason(revision.reason),
@@ -197,7 +197,7 @@ def event_to_pb(event: model.Event) -> event_pb2.Event:
         severity=f"EVENT_SEVERITY_{event.severity.value}",
         reason=reason(event.reason),
         message=event.message,
-        time=convert.timestamp(event.time),
+        time=wire.timestamp(event.time),
         count=event.count,
         actor=event.actor,
         trace_id=event.trace_id,
@@ -212,7 +212,7 @@ def _gateway(status: Any) -> gateway_pb2.Gateway:
     return gateway_pb2.Gateway(
         name=resource_names.gateway(status.node_id),
         connected=status.connected,
-        connect_time=convert.timestamp(status.connect_time),
+        connect_time=wire.timestamp(status.connect_time),
         resources=[_gateway_resource(resource) for resource in status.resources],
         in_sync=status.in_sync,
         user_agent=status.user_agent,
@@ -225,6 +225,6 @@ def _gateway_resource(resource: Any) -> gateway_pb2.GatewayResourceStatus:
         sent_version=resource.sent_version,
         acked_version=resource.acked_version,
         error=resource.error,
-        ack_time=convert.timestamp(resource.ack_time),
-        nack_time=convert.timestamp(resource.nack_time),
+        ack_time=wire.timestamp(resource.ack_time),
+        nack_time=wire.timestamp(resource.nack_time),
     )

@@ -11,7 +11,8 @@ from typing import Any
 from services.apiserver import spec as specs
 
 DEFAULT_NAMESPACE = "default"
-REQUIREMENTS = "requirements.txt"
+# The ancestor's names of the files that say what to install, by the field of the predictor.
+DEPENDENCIES = {"pip": "requirements.txt", "conda": "conda-packages.txt", "shell": "dependencies.sh"}
 
 Section = Mapping[str, Any]
 
@@ -66,9 +67,16 @@ def tidy_path(path: str) -> str:
 
 def _predictor(given: Section, files: Collection[str]) -> specs.Predictor:
     made = specs.Predictor(**{"path": "", **given})
-    pip = made.pip or (REQUIREMENTS if REQUIREMENTS in files else "")
+    found = {
+        field: tidy_path(getattr(made, field) or (name if name in files else ""))
+        for field, name in DEPENDENCIES.items()
+    }
     return dataclasses.replace(
-        made, path=tidy_path(made.path), python_path=tidy_path(made.python_path), pip=tidy_path(pip)
+        made,
+        path=tidy_path(made.path),
+        python_path=tidy_path(made.python_path),
+        protobuf_path=tidy_path(made.protobuf_path),
+        **found,
     )
 
 

@@ -10,7 +10,7 @@ from services.apiserver import spec as specs
 MOST_SHOWN = 100
 _IN_TEXT = 10
 _KINDS = ("REALTIME",)
-_TYPES = ("PYTHON",)
+_TYPES = ("PYTHON", "TENSORFLOW", "ONNX", "TRITON")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ class Drafter:
             return Sketch(await self.draft(name, message))
         except errors.BundleMissing:
             wish = convert.wish(message)
-        requirements = present is not None and present.predictor.pip == defaults.REQUIREMENTS
-        spec = _resolve(name, wish, (defaults.REQUIREMENTS,) if requirements else ())
+        usual = defaults.DEPENDENCIES.items() if present is not None else ()
+        files = [file for field, file in usual if present and getattr(present.predictor, field) == file]
+        spec = _resolve(name, wish, files)
         refuse(validation.check(spec))
         return Sketch(spec, (f"the files of {wish.bundle_digest} are not checked: it has not been uploaded yet",))
 

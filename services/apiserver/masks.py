@@ -50,5 +50,6 @@ def _release_derived(api: api_pb2.Api) -> None:
         predictor.processes_per_replica, predictor.threads_per_process, scaling.max_replica_concurrency
     ):
         scaling.ClearField("target_in_flight")
-    if predictor.dependencies.pip == defaults.REQUIREMENTS:
-        predictor.ClearField("dependencies")
+    for field, name in defaults.DEPENDENCIES.items():
+        if getattr(predictor.dependencies, field) == name:
+            predictor.dependencies.ClearField(field)  # type: ignore[arg-type]  # the names of its fields

@@ -16,7 +16,7 @@ from cortex.apiserver.v1 import api_pb2
 from cortex.node.v1 import node_service_pb2 as pb
 from cortex.node.v1 import node_service_pb2_grpc
 from cortex.type.v1 import condition_pb2
-from services.apiserver import convert, errors, model, ports, resource_names
+from services.apiserver import convert, errors, model, ports, resource_names, wire
 from services.chassis import backoff
 from services.chassis import clock as clocks
 
@@ -56,7 +56,7 @@ class NodeBackend:
         await self._call(self._stub.StartReplica(request, timeout=_CALL_SECONDS), f"start {replica_id}")
 
     async def stop_replica(self, replica_id: str, drain_timeout: float) -> None:
-        request = pb.StopReplicaRequest(replica_id=replica_id, drain_timeout=convert.duration(drain_timeout))
+        request = pb.StopReplicaRequest(replica_id=replica_id, drain_timeout=wire.duration(drain_timeout))
         await self._call(self._stub.StopReplica(request, timeout=_CALL_SECONDS), f"stop {replica_id}")
 
     def observed(self) -> tuple[Mapping[str, model.Replica], float | None]:

@@ -6,7 +6,7 @@ from typing import Any
 from cortex.apiserver.v1 import bundle_pb2
 from cortex.apiserver.v1 import bundle_service_pb2 as pb
 from cortex.apiserver.v1 import bundle_service_pb2_grpc as pb_grpc
-from services.apiserver import blobs, convert, drafting, errors, ports, resource_names
+from services.apiserver import blobs, drafting, errors, ports, resource_names, wire
 from services.chassis import server
 
 SERVICE = "cortex.apiserver.v1.BundleService"
@@ -100,7 +100,7 @@ class BundleServicer(pb_grpc.BundleServiceServicer):
             digest=f"sha256:{digest}",
             size_bytes=size,
             file_count=len(await self._index.files(self._store.path(digest))),
-            create_time=convert.timestamp(await self._store.created(digest)),
+            create_time=wire.timestamp(await self._store.created(digest)),
         )
 
 

@@ -12,8 +12,38 @@ class ModelType(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ServerSideBatching:
+    """`batch_interval` in seconds."""
+
+    max_batch_size: int = 0
+    batch_interval: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tensor:
+    """As the metadata of the Open Inference Protocol describes it; -1 where a size varies."""
+
+    name: str = ""
+    datatype: str = ""
+    shape: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkerPolicy:
+    """How workers are started, watched and replaced. Bytes and seconds; 0 turns a limit off."""
+
+    start: str = "FORK_SERVER"
+    preload: tuple[str, ...] = ()
+    memory_bytes: int = 0
+    hang_timeout: float = 0.0
+    max_requests: int = 0
+    on_cancel: str = "WAIT"
+    cancel_grace: float = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Predictor:
-    """The user's code. `config` and `models` hold JSON values."""
+    """The user's code. `config` and `models` hold JSON values; `pip`, `conda` and `shell` name files of the bundle."""
 
     path: str
     type: str = "PYTHON"
@@ -27,6 +57,14 @@ class Predictor:
     pip: str = ""
     python_version: str = ""
     models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    conda: str = ""
+    shell: str = ""
+    server_side_batching: ServerSideBatching | None = None
+    protobuf_path: str = ""
+    task: str = ""
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    worker: WorkerPolicy = WorkerPolicy()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

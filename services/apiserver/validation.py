@@ -3,36 +3,25 @@
 All of it at once: a user who mends one thing must not be told of the next thing then.
 """
 
-import json
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
-from services.apiserver import resource_names
+from services.apiserver import bounds, defaults, resource_names, validation_models, validation_predictor
 from services.apiserver import spec as specs
 from services.apiserver.errors import Violation
 
-MIB = 1024 * 1024
 LONGEST_ENDPOINT = 1000
 LONGEST_SOURCE = 64 * 1024
-MOST_CONFIG_BYTES = MIB
-MOST_ENV_BYTES = 128 * 1024
 MOST_LABELS = 64
-# Long enough for anything that is meant; the gateway's timers, and every clock it is added to, take it with ease.
-LONGEST_SECONDS = 86_400.0
 OUR_LABELS = "cortex.dev/"
-LOG_LEVELS = ("debug", "info", "warning", "error")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ENDPOINT = re.compile(r"/[A-Za-z0-9._~\-/]*")
 _QUANTITY = re.compile(r"\d{1,6}|\d{1,3}%")
-_PYTHON = re.compile(r"3\.\d{1,2}(\.\d{1,3})?")
 
 
 def check(spec: specs.ApiSpec) -> list[Violation]:
     """What is wrong with a complete spec, all but its files."""
     return [
-        *_predictor(spec.predictor),
+        *validation_predictor.check(spec.predictor),
         *_compute(spec.compute),
         *_networking(spec.networking),
         *_autoscaling(spec.autoscaling),
@@ -43,18 +32,31 @@ def check(spec: specs.ApiSpec) -> list[Violation]:
 
 def check_files(spec: specs.ApiSpec, files: Collection[str]) -> list[Violation]:
     """Whether the bundle holds what the spec names; `files` are the paths inside it."""
-    folders = {name[: name.rindex("/")] for name in files if "/" in name}
     predictor = spec.predictor
-    named = {"predictor.path": predictor.path, "predictor.dependencies.pip": predictor.pip}
+    named = {
+        "predictor.path": predictor.path,
+        "predictor.protobuf_path": predictor.protobuf_path,
+        "predictor.dependencies.pip": predictor.pip,
+        "predictor.dependencies.conda": predictor.conda,
+        "predictor.dependencies.shell": predictor.shell,
+    }
     missing = [
         Violation(field, f"{path!r} is not in the bundle{_near(path, files)}")
         for field, path in named.items()
         if path and path not in files
     ]
     folder = predictor.python_path
-    if folder and not any(known == folder or known.startswith(folder + "/") for known in folders):
+    if folder and not _is_folder(folder, files):
         missing.append(Violation("predictor.python_path", f"the folder {folder!r} is not in the bundle"))
+    for field, path in validation_models.project_paths(predictor.models):
+        inside = defaults.tidy_path(path)
+        if inside and inside not in files and not _is_folder(inside, files):
+            missing.append(Violation(field, f"{path!r} is not in the bundle{_near(inside, files)}"))
     return missing
+
+
+def _is_folder(folder: str, files: Collection[str]) -> bool:
+    return any(name.startswith(folder + "/") for name in files)
 
 
 def check_labels(labels: Mapping[str, str]) -> list[Violation]:
@@ -67,44 +69,12 @@ def check_labels(labels: Mapping[str, str]) -> list[Violation]:
     return found
 
 
-def _predictor(predictor: specs.Predictor) -> Iterator[Violation]:
-    yield from _inside("predictor.path", predictor.path)
-    yield from _inside("predictor.python_path", predictor.python_path)
-    yield from _inside("predictor.dependencies.pip", predictor.pip)
-    if not predictor.path.endswith(".py"):
-        yield Violation("predictor.path", "required: the path of a .py file in the project")
-    if predictor.class_name and not predictor.class_name.isidentifier():
-        yield Violation("predictor.class_name", "must be the name of a class")
-    yield from _between("predictor.processes_per_replica", predictor.processes_per_replica, 1, 100)
-    yield from _between("predictor.threads_per_process", predictor.threads_per_process, 1, 1024)
-    if predictor.log_level not in LOG_LEVELS:
-        yield Violation("predictor.log_level", f"must be one of {', '.join(LOG_LEVELS)}")
-    if predictor.python_version and not _PYTHON.fullmatch(predictor.python_version):
-        yield Violation("predictor.python_version", "must be a version of Python 3 such as 3.11")
-    yield from _json("predictor.config", predictor.config)
-    yield from _json("predictor.models", predictor.models)
-    yield from _environment(predictor.env)
-
-
-def _environment(env: Mapping[str, str]) -> Iterator[Violation]:
-    for name, value in env.items():
-        field = f"predictor.env.{name[:80]}"
-        if not _ENV_NAME.fullmatch(name):
-            yield Violation(field, "names have letters, digits and underscores and do not begin with a digit")
-        if name.upper().startswith("CORTEX_"):
-            yield Violation(field, "names that begin with CORTEX_ are reserved; choose another")
-        if "\0" in value:
-            yield Violation(field, "values cannot hold a NUL character")
-    if sum(len(name) + len(value) for name, value in env.items()) > MOST_ENV_BYTES:
-        yield Violation("predictor.env", f"names and values may have {MOST_ENV_BYTES // 1024} KiB together")
-
-
 def _compute(compute: specs.Compute) -> Iterator[Violation]:
-    yield from _between("compute.cpu", compute.cpu_millis, 20, 1_000_000, unit="m")
+    yield from bounds.between("compute.cpu", compute.cpu_millis, 20, 1_000_000, unit="m")
     if compute.memory_bytes:
-        yield from _between("compute.mem", compute.memory_bytes, 20 * MIB, 2**50, unit=" bytes")
-    yield from _between("compute.gpu", compute.gpus, 0, 64)
-    yield from _between("compute.inf", compute.neuron_devices, 0, 64)
+        yield from bounds.between("compute.mem", compute.memory_bytes, 20 * bounds.MIB, 2**50, unit=" bytes")
+    yield from bounds.between("compute.gpu", compute.gpus, 0, 64)
+    yield from bounds.between("compute.inf", compute.neuron_devices, 0, 64)
     if compute.gpus > 0 and compute.neuron_devices > 0:
         yield Violation("compute.inf", "cannot be combined with compute.gpu")
     if len(compute.node_groups) > 100 or any(not group for group in compute.node_groups):
@@ -118,31 +88,31 @@ def _networking(networking: specs.Networking) -> Iterator[Violation]:
         yield Violation("networking.endpoint", f"at most {LONGEST_ENDPOINT} characters")
     elif not _ENDPOINT.fullmatch(path) or (path != "/" and any(part in ("", ".", "..") for part in parts)):
         yield Violation("networking.endpoint", "a path of letters, digits and -._~ such as /iris or /team/iris")
-    yield from _seconds("networking.request_timeout", networking.request_timeout)
-    yield from _seconds("networking.activation_timeout", networking.activation_timeout)
-    yield from _between("networking.max_request_bytes", networking.max_request_bytes, 1, 2**31, unit=" bytes")
+    yield from bounds.seconds("networking.request_timeout", networking.request_timeout)
+    yield from bounds.seconds("networking.activation_timeout", networking.activation_timeout)
+    yield from bounds.between("networking.max_request_bytes", networking.max_request_bytes, 1, 2**31, unit=" bytes")
 
 
 def _autoscaling(scaling: specs.Autoscaling) -> Iterator[Violation]:
-    yield from _between("autoscaling.min_replicas", scaling.min_replicas, 0, 100_000)
-    yield from _between("autoscaling.max_replicas", scaling.max_replicas, 1, 100_000)
+    yield from bounds.between("autoscaling.min_replicas", scaling.min_replicas, 0, 100_000)
+    yield from bounds.between("autoscaling.max_replicas", scaling.max_replicas, 1, 100_000)
     if 0 <= scaling.max_replicas < scaling.min_replicas:
         yield Violation("autoscaling.max_replicas", f"must be at least min_replicas ({scaling.min_replicas})")
     elif not scaling.min_replicas <= scaling.init_replicas <= scaling.max_replicas:
-        bounds = f"{scaling.min_replicas} to {scaling.max_replicas}"
-        yield Violation("autoscaling.init_replicas", f"must be within min_replicas and max_replicas, {bounds}")
-    yield from _between("autoscaling.max_replica_concurrency", scaling.max_replica_concurrency, 1, 30_000)
-    yield from _number("autoscaling.target_in_flight", scaling.target_in_flight, above=0)
+        within = f"{scaling.min_replicas} to {scaling.max_replicas}"
+        yield Violation("autoscaling.init_replicas", f"must be within min_replicas and max_replicas, {within}")
+    yield from bounds.between("autoscaling.max_replica_concurrency", scaling.max_replica_concurrency, 1, 30_000)
+    yield from bounds.number("autoscaling.target_in_flight", scaling.target_in_flight, above=0)
     if scaling.target_in_flight > scaling.max_replica_concurrency >= 1:
         most = scaling.max_replica_concurrency
         yield Violation("autoscaling.target_in_flight", f"must be at most max_replica_concurrency ({most})")
-    yield from _seconds("autoscaling.window", scaling.window, least=1)
-    yield from _seconds("autoscaling.downscale_stabilization_period", scaling.downscale_stabilization_period)
-    yield from _seconds("autoscaling.upscale_stabilization_period", scaling.upscale_stabilization_period)
-    yield from _number("autoscaling.max_downscale_factor", scaling.max_downscale_factor, least=0, below=1)
-    yield from _number("autoscaling.max_upscale_factor", scaling.max_upscale_factor, above=1)
-    yield from _number("autoscaling.downscale_tolerance", scaling.downscale_tolerance, least=0, below=1)
-    yield from _number("autoscaling.upscale_tolerance", scaling.upscale_tolerance, least=0)
+    yield from bounds.seconds("autoscaling.window", scaling.window, least=1)
+    yield from bounds.seconds("autoscaling.downscale_stabilization_period", scaling.downscale_stabilization_period)
+    yield from bounds.seconds("autoscaling.upscale_stabilization_period", scaling.upscale_stabilization_period)
+    yield from bounds.number("autoscaling.max_downscale_factor", scaling.max_downscale_factor, least=0, below=1)
+    yield from bounds.number("autoscaling.max_upscale_factor", scaling.max_upscale_factor, above=1)
+    yield from bounds.number("autoscaling.downscale_tolerance", scaling.downscale_tolerance, least=0, below=1)
+    yield from bounds.number("autoscaling.upscale_tolerance", scaling.upscale_tolerance, least=0)
 
 
 def _update_strategy(strategy: specs.UpdateStrategy) -> Iterator[Violation]:
@@ -152,11 +122,13 @@ def _update_strategy(strategy: specs.UpdateStrategy) -> Iterator[Violation]:
         yield Violation(f"update_strategy.{name}", "a number of replicas, or a percentage of them from 0% to 100%")
     if not wrong and all(int(text.rstrip("%")) == 0 for text in quantities.values()):
         yield Violation("update_strategy.max_unavailable", "cannot be 0 when max_surge is 0: nothing could ever move")
-    yield from _seconds("update_strategy.progress_deadline", strategy.progress_deadline, least=1)
-    yield from _seconds("update_strategy.drain_timeout", strategy.drain_timeout)
+    yield from bounds.seconds("update_strategy.progress_deadline", strategy.progress_deadline, least=1)
+    yield from bounds.seconds("update_strategy.drain_timeout", strategy.drain_timeout)
 
 
 def _rest(spec: specs.ApiSpec) -> Iterator[Violation]:
+    if spec.predictor.worker.memory_bytes >= spec.compute.memory_bytes > 0:
+        yield Violation("predictor.worker.memory", "must be below compute.mem, at which the whole replica is ended")
     prefix, _, digest = spec.bundle_digest.partition(":")
     if prefix != "sha256" or not resource_names.is_digest(digest):
         yield Violation("bundle_digest", "required: sha256:<64 hex digits> of an uploaded bundle")
@@ -168,42 +140,8 @@ def _rest(spec: specs.ApiSpec) -> Iterator[Violation]:
         yield Violation("not_in_effect", "at most 200 lines of at most 1024 characters")
 
 
-def _inside(field: str, path: str) -> Iterator[Violation]:
-    if path.startswith("/") or ".." in path.split("/") or "\\" in path or "\0" in path:
-        yield Violation(field, "must be a relative path with / that stays inside the project")
-
-
-def _between(field: str, value: int, least: int, most: int, *, unit: str = "") -> Iterator[Violation]:
-    if not least <= value <= most:
-        yield Violation(field, f"must be {least}{unit} to {most}{unit}, is {value}{unit}")
-
-
-def _seconds(field: str, value: float, *, least: float = 0) -> Iterator[Violation]:
-    if not least <= value <= LONGEST_SECONDS:
-        yield Violation(field, f"must be {least:g} s to {LONGEST_SECONDS:.0f} s (24 h), is {value:g} s")
-
-
-def _number(
-    field: str, value: float, *, least: float = -math.inf, above: float = -math.inf, below: float = math.inf
-) -> Iterator[Violation]:
-    if not (math.isfinite(value) and value >= least and value > above and value < below):
-        bounds = {"at least": least, "above": above, "below": below}
-        words = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound))
-        yield Violation(field, f"must be {words}, is {value:g}")
-
-
 def _is_quantity(text: str) -> bool:
     return _QUANTITY.fullmatch(text) is not None and (not text.endswith("%") or int(text[:-1]) <= 100)
-
-
-def _json(field: str, value: Mapping[str, Any]) -> Iterator[Violation]:
-    try:
-        size = len(json.dumps(value, allow_nan=False))
-    except ValueError:
-        yield Violation(field, "numbers must be finite")
-        return
-    if size > MOST_CONFIG_BYTES:
-        yield Violation(field, f"at most {MOST_CONFIG_BYTES // MIB} MiB as JSON")
 
 
 def _near(path: str, files: Collection[str]) -> str:

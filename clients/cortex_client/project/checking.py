@@ -30,10 +30,13 @@ class _Walk:
     def __init__(self, findings: Findings) -> None:
         self._found = findings
 
-    def mapping(self, value: Value, path: str, written: str, *, assigns: bool = True) -> None:
-        """Checks the keys under `path`; `written` is the same as the user spelled it."""
+    def mapping(self, value: Value, path: str, written: str, base: str = "") -> dict[str, Any]:
+        """Checks the keys under `path`; `written` is the same as the user spelled it. Returns what they hold, by
+        canonical key. `base` is the target that is set by the mapping as a whole, empty when its fields have their own.
+        """
         assert isinstance(value.data, dict)
         known = fields.TABLE.children(path)
+        held: dict[str, Any] = {}
         present: set[str] = set()
         for key, entry in value.data.items():
             canonical = fields.SECTION_ALIASES.get(key, key) if not path else key
@@ -44,54 +47,70 @@ class _Walk:
                 self._problem(spelled, entry.key_position, f"`{canonical}` is given twice under two names")
             else:
                 present.add(canonical)
-                self._field(known[canonical], entry, spelled, assigns)
+                found = self._field(known[canonical], entry, spelled, base)
+                if found is not None:
+                    held[canonical] = found
         for key in sorted(known.keys() - present):
-            if known[key].required:
+            if known[key].required and not _excused(known[key], value):
                 self._missing(known[key], value.position, f"{written}.{key}" if written else key)
+        return held
 
-    def _field(self, field: Field, entry: Entry, written: str, assigns: bool) -> None:
+    def _field(self, field: Field, entry: Entry, written: str, base: str) -> Any:
+        """The converted value, None when there is none or a wrong one."""
         value = entry.value
         self._found.places.setdefault(field.path, (written, value.position))
+        if base:
+            self._found.places[f"{base}.{field.key}"] = (written, value.position)
         if value.data is None:
             if field.required:
                 self._missing(field, entry.key_position, written)
-            return
+            return None
         # `gpu: 0` asks for nothing but the default, which holds.
         if field.effect is not Effect.IN_EFFECT and str(value.text or value.data) != field.default:
             self._found.notices.append(f"{written}: {field.reason}")
         if field.form in NESTED:
-            self._nested(field, value, written, assigns and not field.target)
-            if field.target and assigns:
-                self._assign(field, value.plain(), value.position, written)
-            return
+            result = self._nested(field, value, written, f"{base}.{field.key}" if base else field.target)
+        else:
+            result = self._converted(field, value, written)
+        if result is not None and field.target and not base:
+            self._assign(field, result, value.position, written)
+        return result
+
+    def _converted(self, field: Field, value: Value, written: str) -> Any:
         try:
             result = convert.convert(field, value)
         except convert.WrongEntryError as error:
             found = f"expected {error}, found {error.entry.value.describe()}"
-            self._problem(f"{written}.{error.key}", error.entry.key_position, found)
-            return
+            dot = "" if error.key.startswith("[") else "."
+            self._problem(f"{written}{dot}{error.key}", error.entry.key_position, found)
+            return None
         except ValueError as error:
             self._problem(written, value.position, f"expected {error}, found {value.describe()}")
-            return
+            return None
         if field.choices and not self._chosen(field, result, value.position, written):
-            return
-        if field.form is Form.LOCATION and "://" in result:
-            self._found.notices.append(f"{written}: {fields.REMOTE}")
-        if field.target and assigns:
-            self._assign(field, result, value.position, written)
+            return None
+        return result
 
-    def _nested(self, field: Field, value: Value, written: str, assigns: bool) -> None:
+    def _nested(self, field: Field, value: Value, written: str, base: str) -> Any:
         if isinstance(value.data, dict) and field.form is not Form.OBJECT_LIST:
-            self.mapping(value, field.path, written, assigns=assigns)
-        elif isinstance(value.data, list) and field.form is not Form.OBJECT:
-            for number, item in enumerate(value.data):
-                spelled = f"{written}[{number}]"
-                if isinstance(item.data, dict):
-                    self.mapping(item, f"{field.path}[]", spelled, assigns=assigns)
-                else:
-                    self._problem(spelled, item.position, f"expected a mapping, found {item.describe()}")
-        else:
-            self._problem(written, value.position, f"expected a {field.form.value}, found {value.describe()}")
+            return self.mapping(value, field.path, written, base)
+        if isinstance(value.data, list) and field.form is not Form.OBJECT:
+            # The list form of a mapping is its `paths`.
+            listed = f"{base}.paths" if field.form is Form.OBJECT_OR_LIST else base
+            return self._items(field, value.data, written, listed)
+        self._problem(written, value.position, f"expected a {field.form.value}, found {value.describe()}")
+        return None
+
+    def _items(self, field: Field, items: list[Value], written: str, base: str) -> list[Any]:
+        held = []
+        for number, item in enumerate(items):
+            spelled, target = f"{written}[{number}]", f"{base}[{number}]"
+            if isinstance(item.data, dict):
+                self._found.places[target] = (spelled, item.position)
+                held.append(self.mapping(item, f"{field.path}[]", spelled, target))
+            else:
+                self._problem(spelled, item.position, f"expected a mapping, found {item.describe()}")
+        return held
 
     def _assign(self, field: Field, result: Any, position: Position, written: str) -> None:
         if field.target in self._found.settings:
@@ -128,6 +147,13 @@ class _Walk:
 
     def _problem(self, written: str, position: Position, message: str, hint: str = "") -> None:
         self._found.problems.append(Problem(written, position, message, hint))
+
+
+def _excused(field: Field, siblings: Value) -> bool:
+    """Whether a sibling's value makes a required field needless."""
+    sibling, value = field.unless
+    entry = siblings.data.get(sibling) if isinstance(siblings.data, dict) else None
+    return entry is not None and entry.value.data == value
 
 
 def suggest(word: str, known: list[str]) -> str:

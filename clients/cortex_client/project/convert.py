@@ -35,6 +35,14 @@ def _text(value: Value) -> str:
     return value.data
 
 
+def _location(value: Value) -> str:
+    text = _text(value)
+    scheme, mark, rest = text.partition("://")
+    if mark and (scheme not in ("s3", "file") or not rest.strip("/")):
+        raise ValueError("a path in the project, an absolute path, file:///path or s3://bucket/key")
+    return text
+
+
 def _scalar_text(value: Value) -> str:
     """Text, or a number or boolean as it was written: `python_version: 3.10`, `env: {WORKERS: 2}`."""
     if value.data is None or isinstance(value.data, dict | list):
@@ -116,10 +124,22 @@ def _text_list(value: Value) -> list[str]:
     return [str(item.data) for item in value.data]
 
 
+def _integer_list(value: Value) -> list[int]:
+    if not isinstance(value.data, list):
+        raise ValueError("a list of whole numbers")
+    found = []
+    for number, item in enumerate(value.data):
+        try:
+            found.append(_integer(item))
+        except ValueError as error:
+            raise WrongEntryError(str(error), f"[{number}]", Entry(item.position, item)) from None
+    return found
+
+
 _CONVERTERS: dict[Form, Callable[[Value], Any]] = {
     Form.TEXT: _text,
     Form.LITERAL: _scalar_text,
-    Form.LOCATION: _text,
+    Form.LOCATION: _location,
     Form.INTEGER: _integer,
     Form.NUMBER: _number,
     Form.BOOLEAN: _boolean,
@@ -130,4 +150,5 @@ _CONVERTERS: dict[Form, Callable[[Value], Any]] = {
     Form.ANY_MAP: _any_map,
     Form.TEXT_MAP: _text_map,
     Form.TEXT_LIST: _text_list,
+    Form.INTEGER_LIST: _integer_list,
 }

@@ -4,11 +4,10 @@
 from cortex_client.project.schema import Effect, Field, Form, Table
 
 _OURS = "new"
-_CACHE = "every model that is loaded stays in memory"
-_SIGNATURE = "kept with the revision; only the framework types, which are not available yet, use it"
-REMOTE = "models are not fetched from elsewhere yet; put the files into the project and name their path"
+DATATYPES = (
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BF16", "BYTES",
+)  # fmt: skip
 _IMAGE = "replicas run in an environment made from the requirements file, not in an image"
-_BATCHING = "requests are not batched before the predictor yet; each call is a call of its own"
 _ONE_PORT = "the gateway serves every API on its own port"
 _OLD_SCALING = "0.12-0.13"
 _NO_GPU = "replicas are not placed by devices and none is set aside for one; a replica sees every GPU of its machine"
@@ -19,47 +18,37 @@ _ONE_NODE = "there is one node, the machine of `cortex up`, and it runs every re
 def _model_fields(path: str, era: str) -> tuple[Field, ...]:
     """The mapping form of `models`, and the same under `multi_model_reloading`."""
     return (
-        Field(f"{path}.path", Form.LOCATION, "Where one model lies in the project.", era=era),
+        Field(f"{path}.path", Form.LOCATION, "Where one model lies.", era=era),
         Field(f"{path}.model_path", Form.LOCATION, "The same, before 0.25.", era="0.22-0.24"),
-        Field(
-            f"{path}.dir",
-            Form.LOCATION,
-            "Folder of which every sub-folder is a model.",
-            era=era,
-            effect=Effect.NOT_YET,
-            reason="list the models under `paths`",
-        ),
-        Field(
-            f"{path}.signature_key",
-            Form.TEXT,
-            "Signature of the models.",
-            era=era,
-            effect=Effect.NOT_YET,
-            reason=_SIGNATURE,
-        ),
-        Field(
-            f"{path}.cache_size", Form.INTEGER, "Models kept in memory.", era=era, effect=Effect.NOT_YET, reason=_CACHE
-        ),
-        Field(
-            f"{path}.disk_cache_size",
-            Form.INTEGER,
-            "Models kept on disk.",
-            era=era,
-            effect=Effect.NOT_YET,
-            reason=_CACHE,
-        ),
+        Field(f"{path}.dir", Form.LOCATION, "Folder of which every sub-folder is a model; for type triton the model repository.", era=era),
+        Field(f"{path}.signature_key", Form.TEXT, "Signature of TensorFlow models.", era=era, default="the only one, else `serving_default`"),
+        Field(f"{path}.cache_size", Form.INTEGER, "Models kept in memory; together with `disk_cache_size`, and only with one process per replica.", era=era, default="all", positive=True),
+        Field(f"{path}.disk_cache_size", Form.INTEGER, "Models kept on disk, at least `cache_size`.", era=era, default="all", positive=True),
+        Field(f"{path}.memory_budget", Form.BYTES, "Memory that loaded models may take together; least recently used ones are unloaded.", era=_OURS, default="none", positive=True),
+        Field(f"{path}.disk_budget", Form.BYTES, "Disk that downloaded models of this API may take together.", era=_OURS, default="none", positive=True),
+        Field(f"{path}.poll_interval", Form.DURATION, "How often the source is looked at for new, changed and removed models; 0s for never.", era=_OURS, default="10s"),
         Field(f"{path}.paths", Form.OBJECT_LIST, "Several models by name.", era=era),
         *_one_model(f"{path}.paths[]", era),
-    )
+    )  # fmt: skip
 
 
 def _one_model(path: str, era: str) -> tuple[Field, ...]:
     return (
-        Field(f"{path}.name", Form.TEXT, "Name of the model.", era=era),
-        Field(f"{path}.path", Form.LOCATION, "Where it lies in the project.", era=era),
+        Field(f"{path}.name", Form.TEXT, "Name of the model.", era=era, required=True),
+        Field(f"{path}.path", Form.LOCATION, "Where it lies.", era=era),
         Field(f"{path}.model_path", Form.LOCATION, "The same, before 0.25.", era="0.18-0.24"),
-        Field(f"{path}.signature_key", Form.TEXT, "Its signature.", era=era, effect=Effect.NOT_YET, reason=_SIGNATURE),
+        Field(f"{path}.signature_key", Form.TEXT, "Signature of a TensorFlow model.", era=era),
     )
+
+
+def _tensors(side: str, verb: str) -> tuple[Field, ...]:
+    path = f"predictor.{side}"
+    return (
+        Field(path, Form.OBJECT_LIST, f"Tensors the predictor {verb} by the Open Inference Protocol.", path, _OURS, "any"),
+        Field(f"{path}[].name", Form.TEXT, "Name of the tensor.", era=_OURS, required=True),
+        Field(f"{path}[].datatype", Form.TEXT, "Its elements, as the protocol names them.", era=_OURS, choices=DATATYPES, required=True),
+        Field(f"{path}[].shape", Form.INTEGER_LIST, "Size of each dimension, -1 where it varies.", era=_OURS),
+    )  # fmt: skip
 
 
 _TOP = (
@@ -75,10 +64,10 @@ _TOP = (
 _PREDICTOR = (
     Field("predictor", Form.OBJECT, "The user's code. Called `handler` in 0.34-0.35; both names work.", required=True),
     Field(
-        "predictor.type", Form.TEXT, "Which contract the class follows.", "predictor.type", "0.12-0.35", "", ("python",),
-        ("tensorflow", "onnx"), required=True,
+        "predictor.type", Form.TEXT, "Which contract the class follows; `triton` serves a model repository without a class.",
+        "predictor.type", "0.12-0.35", "", ("python", "tensorflow", "onnx", "triton"), required=True,
     ),
-    Field("predictor.path", Form.TEXT, "The Python file with the class, inside the project.", "predictor.path", required=True),
+    Field("predictor.path", Form.TEXT, "The Python file with the class, inside the project; type triton has none.", "predictor.path", required=True, unless=("type", "triton")),
     Field("predictor.class_name", Form.TEXT, "Name of the class.", "predictor.class_name", _OURS, "`PythonPredictor`, else `Handler`, else the only class with a `predict`"),
     Field("predictor.config", Form.ANY_MAP, "Handed to the constructor as `config`.", "predictor.config", default="{}"),
     Field("predictor.python_path", Form.TEXT, "Folder to put on the import path.", "predictor.python_path", default="the project"),
@@ -89,21 +78,32 @@ _PREDICTOR = (
     Field("predictor.python_version", Form.LITERAL, "Python of the environment, such as `3.11`.", "predictor.python_version", _OURS, "the platform's"),
     Field("predictor.dependencies", Form.OBJECT, "What is installed.", era="0.30-0.35"),
     Field("predictor.dependencies.pip", Form.TEXT, "A pip requirements file.", "predictor.dependencies.pip", "0.30-0.35", "requirements.txt"),
-    Field("predictor.dependencies.conda", Form.TEXT, "A conda package file.", "", "0.30-0.35", effect=Effect.NOT_YET, reason="only pip requirements are installed; list the packages there"),
-    Field("predictor.dependencies.shell", Form.TEXT, "A shell script run before installing.", "", "0.30-0.35", effect=Effect.NOT_YET, reason="no script runs before the environment is built; install system packages on the machine"),
-    Field("predictor.protobuf_path", Form.TEXT, "A .proto file of the API's own gRPC service.", "", "0.32-0.35", effect=Effect.NOT_YET, reason="gRPC callers use cortex.runtime.v1.PredictionService"),
+    Field("predictor.dependencies.conda", Form.TEXT, "A conda package file; needs `micromamba`, `mamba` or `conda` on the machine.", "predictor.dependencies.conda", "0.30-0.35", "conda-packages.txt"),
+    Field("predictor.dependencies.shell", Form.TEXT, "A shell script run with bash before anything is installed, once per environment, as the platform's user.", "predictor.dependencies.shell", "0.30-0.35", "dependencies.sh"),
+    Field("predictor.protobuf_path", Form.TEXT, "A .proto file of the project with the API's own gRPC service; not with `server_side_batching`.", "predictor.protobuf_path", "0.32-0.35"),
+    Field("predictor.task", Form.TEXT, "What the predictor does; opens the OpenAI routes under `/v1`.", "predictor.task", _OURS, "", ("text-generation", "embedding")),
     Field("predictor.image", Form.TEXT, "Container image of the predictor.", "", "0.16-0.35", effect=Effect.NOT_YET, reason=_IMAGE),
     Field("predictor.tensorflow_serving_image", Form.TEXT, "Container image of TensorFlow Serving.", "", "0.16-0.35", effect=Effect.NOT_YET, reason=_IMAGE),
     Field("predictor.shm_size", Form.BYTES, "Size of /dev/shm.", "", "0.26-0.35", effect=Effect.NOT_YET, reason="replicas share the machine's /dev/shm"),
-    Field("predictor.server_side_batching", Form.OBJECT, "Collects requests into batches.", "", "0.19-0.35", effect=Effect.NOT_YET, reason=_BATCHING),
-    Field("predictor.server_side_batching.max_batch_size", Form.INTEGER, "Most requests of a batch.", "", "0.19-0.35"),
-    Field("predictor.server_side_batching.batch_interval", Form.DURATION, "Longest wait for a batch to fill.", "", "0.19-0.35"),
+    Field("predictor.server_side_batching", Form.OBJECT, "Collects requests into one call, whose arguments are lists.", era="0.19-0.35", default="off"),
+    Field("predictor.server_side_batching.max_batch_size", Form.INTEGER, "Most requests of a batch, 2 to 1024.", "predictor.server_side_batching.max_batch_size", "0.19-0.35", required=True),
+    Field("predictor.server_side_batching.batch_interval", Form.DURATION, "Longest wait of the oldest request for others to join it.", "predictor.server_side_batching.batch_interval", "0.19-0.35", required=True),
+    *_tensors("inputs", "takes"),
+    *_tensors("outputs", "gives"),
+    Field("predictor.worker", Form.OBJECT, "How worker processes are started, watched and replaced.", era=_OURS),
+    Field("predictor.worker.start", Form.TEXT, "How a worker comes to be: a fresh interpreter, a fork of one that has imported `preload`, or a fork of one that has constructed the predictor, whose memory is shared.", "predictor.worker.start", _OURS, "fork-server", ("spawn", "fork-server", "fork-loaded")),
+    Field("predictor.worker.preload", Form.TEXT_LIST, "Modules the fork server imports once for all workers.", "predictor.worker.preload", _OURS, "those the predictor imports that survive a fork"),
+    Field("predictor.worker.memory", Form.BYTES, "Memory of one worker beyond which it is drained and replaced.", "predictor.worker.memory_bytes", _OURS, "none", positive=True),
+    Field("predictor.worker.hang_timeout", Form.DURATION, "A worker that is busy without progress for this long is ended; 0s for never.", "predictor.worker.hang_timeout", _OURS, "0s"),
+    Field("predictor.worker.max_requests", Form.INTEGER, "Requests after which a worker is drained and replaced; 0 for never.", "predictor.worker.max_requests", _OURS, "0"),
+    Field("predictor.worker.on_cancel", Form.TEXT, "What happens to plain code that goes on after its request was cancelled.", "predictor.worker.on_cancel", _OURS, "wait", ("wait", "kill")),
+    Field("predictor.worker.cancel_grace", Form.DURATION, "Time before `on_cancel: kill` ends the worker.", "predictor.worker.cancel_grace", _OURS, "5s"),
 )  # fmt: skip
 
 _MODEL = (
     Field("predictor.model", Form.LOCATION, "Old name of `model_path`.", "predictor.models", "0.12-0.17"),
-    Field("predictor.model_path", Form.LOCATION, "Where the one model lies in the project.", "predictor.models", "0.18-0.24"),
-    Field("predictor.signature_key", Form.TEXT, "Signature of a TensorFlow model.", "predictor.models.signature_key", "0.12-0.24", effect=Effect.NOT_YET, reason=_SIGNATURE),
+    Field("predictor.model_path", Form.LOCATION, "Where the one model lies.", "predictor.models", "0.18-0.24"),
+    Field("predictor.signature_key", Form.TEXT, "Signature of a TensorFlow model.", "predictor.models.signature_key", "0.12-0.24"),
     Field("predictor.models", Form.OBJECT_OR_LIST, "The models: a list until 0.21, a mapping since.", "predictor.models", "0.18-0.35"),
     *_one_model("predictor.models[]", "0.18-0.21"),
     *_model_fields("predictor.models", "0.22-0.35"),

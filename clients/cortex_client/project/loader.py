@@ -12,6 +12,14 @@ from cortex_client.project.errors import Position, Problem
 if TYPE_CHECKING:
     from cortex.apiserver.v1 import spec_pb2
 
+_FILES = (
+    "predictor.path",
+    "predictor.python_path",
+    "predictor.protobuf_path",
+    "predictor.dependencies.pip",
+    "predictor.dependencies.conda",
+    "predictor.dependencies.shell",
+)
 _DEPLOYMENT_KIND = (
     "`kind: deployment` is the grouping of 0.12; it is gone: remove this entry and keep the APIs, "
     "the namespace (`cortex deploy -n`) takes its place"
@@ -175,7 +183,7 @@ def _refused(item: values.Value) -> Problem | None:
 
 def _absent(findings: checking.Findings, folder: pathlib.Path) -> list[Problem]:
     problems = []
-    for target in ("predictor.path", "predictor.python_path", "predictor.dependencies.pip"):
+    for target in _FILES:
         name = findings.settings.get(target)
         if name is None:
             continue

@@ -12,7 +12,10 @@ _MODELS = "predictor.models"
 
 _ENUMS: dict[str, Callable[[Any], int]] = {
     "kind": lambda _: spec_pb2.API_KIND_REALTIME,
-    "predictor.type": lambda _: spec_pb2.PREDICTOR_TYPE_PYTHON,
+    "predictor.type": lambda value: spec_pb2.PredictorType.Value(f"PREDICTOR_TYPE_{value.upper()}"),
+    "predictor.task": lambda value: spec_pb2.PredictorTask.Value(f"PREDICTOR_TASK_{_constant(value)}"),
+    "predictor.worker.start": lambda value: spec_pb2.WorkerStart.Value(f"WORKER_START_{_constant(value)}"),
+    "predictor.worker.on_cancel": lambda value: spec_pb2.CancelPolicy.Value(f"CANCEL_POLICY_{_constant(value)}"),
     "monitoring.model_type": lambda value: spec_pb2.ModelType.Value(f"MODEL_TYPE_{value.upper()}"),
     "networking.retry_policy": lambda value: spec_pb2.RETRY_POLICY_ENABLED if value else spec_pb2.RETRY_POLICY_DISABLED,
 }
@@ -49,13 +52,29 @@ def _assign(spec: spec_pb2.ApiSpec, target: str, value: Any) -> None:
     _set(parent, name, value)
 
 
+def _constant(word: str) -> str:
+    return word.upper().replace("-", "_")
+
+
 def _models(key: str, value: Any) -> dict[str, Any]:
-    """The one shape the runtime reads: `model_path`, or the mapping since 0.22, where the list of 0.18 is `paths`."""
+    """The one shape the runtime reads: the mapping since 0.25, whatever era it was written in. Times in seconds."""
     if key:
         return {key: value}
     if isinstance(value, str):
-        return {"model_path": value}
-    return {"paths": value} if isinstance(value, list) else value
+        return {"path": value}
+    found = {"paths": value} if isinstance(value, list) else _renamed(value)
+    if "paths" in found:
+        found["paths"] = [_renamed(entry) for entry in found["paths"]]
+    if "poll_interval" in found:
+        found["poll_interval"] /= 1e9
+    return found
+
+
+def _renamed(model: Mapping[str, Any]) -> dict[str, Any]:
+    """`model_path` is `path` since 0.25. Who gives both is told so by the platform."""
+    if "model_path" not in model or "path" in model:
+        return dict(model)
+    return {"path" if key == "model_path" else key: value for key, value in model.items()}
 
 
 def _set(parent: message.Message, name: str, value: Any) -> None:
@@ -69,6 +88,7 @@ def _set(parent: message.Message, name: str, value: Any) -> None:
     elif isinstance(value, dict):
         current.update(value)
     elif isinstance(value, list):
-        current.extend(value)
+        for item in value:
+            current.add(**item) if isinstance(item, dict) else current.append(item)
     else:
         setattr(parent, name, value)

@@ -31,6 +31,7 @@ _TYPES: dict[Form, dict[str, Any]] = {
     Form.ANY_MAP: {"type": "object"},
     Form.TEXT_MAP: {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
     Form.TEXT_LIST: {"type": "array", "items": {"type": "string"}},
+    Form.INTEGER_LIST: {"type": "array", "items": {"type": "integer"}},
 }
 
 
@@ -59,8 +60,14 @@ def _object(path: str) -> dict[str, Any]:
         "properties": {key: _property(field) for key, field in children.items()},
         "additionalProperties": False,
     }
-    required = [key for key, field in children.items() if field.required]
-    return {**made, "required": required} if required else made
+    required = [key for key, field in children.items() if field.required and not field.unless[0]]
+    if required:
+        made["required"] = required
+    for key, field in children.items():
+        if field.unless[0]:
+            sibling, value = field.unless
+            made |= {"if": {"properties": {sibling: {"const": value}}}, "else": {"required": [key]}}
+    return made
 
 
 def _property(field: Field) -> dict[str, Any]:
@@ -136,10 +143,31 @@ def _row(field: Field) -> str:
     return f"| `{field.path}` | {kind} | {field.default} | {field.era} | {about} |"
 
 
-_REFUSED = """## Known and refused for now
+_REFUSED = """## Rules over several fields
 
-`predictor.type: tensorflow` and `onnx`, and the kinds `BatchAPI`, `TaskAPI`, `AsyncAPI` and `TrafficSplitter`, are
-known and not available yet: a deploy says so with the place in the file. So it does for `kind: deployment` of 0.12.
+- `models` (and `multi_model_reloading`): exactly one of `path`, `paths` and `dir`; `cache_size` and `disk_cache_size`
+  both or none, disk at least memory, only with `processes_per_replica: 1`. Types tensorflow and onnx need models,
+  type triton needs `models.dir` and takes no `path`.
+- `server_side_batching` is not for predictors with a `protobuf_path`.
+- `predictor.worker.memory` is below `compute.mem`.
+
+## Dependencies
+
+Files of these names are used where the project has them; the fields of `predictor.dependencies` name others. They are
+installed once per environment, never per replica, in this order:
+
+1. `dependencies.sh` runs with bash in a private copy of the project, as the user the platform runs as, with the API's
+   Python first on the PATH. It is for what the machine needs, such as `apt-get install`. Files of the project that it
+   names count as its own: when one of them changes, it runs again.
+2. `conda-packages.txt` is installed by `micromamba`, `mamba` or `conda`, which have to be on the machine.
+3. `requirements.txt` is installed by uv. Types onnx and tensorflow get their framework where no file lists it.
+
+What fails ends the deploy with the last lines of its output; the revision before serves on.
+
+## Known and refused for now
+
+The kinds `BatchAPI`, `TaskAPI`, `AsyncAPI` and `TrafficSplitter` are known and not available yet: a deploy says so with
+the place in the file. So it does for `kind: deployment` of 0.12.
 
 ## The project folder
 

@@ -16,7 +16,7 @@ class Form(enum.Enum):
     OBJECT_OR_LIST = "mapping or list of mappings"
     TEXT = "text"
     LITERAL = "text as written"
-    LOCATION = "path in the project"
+    LOCATION = "path in the project, absolute path, file:// or s3://"
     INTEGER = "integer"
     NUMBER = "number"
     BOOLEAN = "true or false"
@@ -27,6 +27,7 @@ class Form(enum.Enum):
     ANY_MAP = "mapping of anything"
     TEXT_MAP = "mapping of text"
     TEXT_LIST = "list of text"
+    INTEGER_LIST = "list of integers"
 
 
 NESTED = (Form.OBJECT, Form.OBJECT_LIST, Form.OBJECT_OR_LIST)
@@ -46,7 +47,8 @@ class Field:
 
     `reason` says why a field has no effect; it covers the fields below it too. `unavailable` are choices of the
     ancestor that are known and refused. `positive` fields have no presence on the wire: zero would silently mean the
-    default there, so it is refused here.
+    default there, so it is refused here. `unless` is a sibling and its value with which a required field may be left
+    out.
     """
 
     path: str
@@ -61,6 +63,7 @@ class Field:
     reason: str = ""
     required: bool = False
     positive: bool = False
+    unless: tuple[str, str] = ("", "")
 
     @property
     def key(self) -> str:

@@ -27,6 +27,10 @@ def parts(kind: type, **given: Any) -> st.SearchStrategy[Any]:
     return st.builds(kind, **given)
 
 
+TENSORS = st.lists(
+    parts(specs.Tensor, name=TEXT, datatype=TEXT, shape=st.lists(st.integers(-1, 2**40), max_size=3).map(tuple)),
+    max_size=2,
+).map(tuple)
 SPECS = st.builds(
     specs.ApiSpec,
     predictor=parts(
@@ -41,6 +45,24 @@ SPECS = st.builds(
         threads_per_process=WHOLE,
         log_level=st.sampled_from(["debug", "info"]),
         pip=st.sampled_from(["", "reqs.txt"]),
+        conda=st.sampled_from(["", "c.txt"]),
+        shell=st.sampled_from(["", "d.sh"]),
+        type=st.sampled_from(["PYTHON", "TENSORFLOW", "ONNX", "TRITON"]),
+        task=st.sampled_from(["", "TEXT_GENERATION", "EMBEDDING"]),
+        protobuf_path=st.sampled_from(["", "a.proto"]),
+        server_side_batching=st.none() | parts(specs.ServerSideBatching, max_batch_size=WHOLE, batch_interval=SECONDS),
+        inputs=TENSORS,
+        outputs=TENSORS,
+        worker=parts(
+            specs.WorkerPolicy,
+            start=st.sampled_from(["SPAWN", "FORK_SERVER", "FORK_LOADED"]),
+            preload=st.lists(TEXT, max_size=2).map(tuple),
+            memory_bytes=WHOLE,
+            hang_timeout=SECONDS,
+            max_requests=st.integers(0, 2**31 - 1),
+            on_cancel=st.sampled_from(["WAIT", "KILL"]),
+            cancel_grace=SECONDS,
+        ),
         python_version=TEXT,
     ),
     networking=parts(
@@ -104,10 +126,15 @@ def test_no_field_of_the_contract_is_forgotten() -> None:
         spec_pb2.UpdateStrategy: specs.UpdateStrategy,
         spec_pb2.Monitoring: specs.Monitoring,
         spec_pb2.ApiSpec: specs.ApiSpec,
+        spec_pb2.ServerSideBatching: specs.ServerSideBatching,
+        spec_pb2.Tensor: specs.Tensor,
+        spec_pb2.WorkerPolicy: specs.WorkerPolicy,
     }
-    renamed = {"dependencies": "pip", "retry_policy": "retries"}
+    renamed = {"retry_policy": "retries"}
     for message, kind in {**pairs, spec_pb2.Predictor: specs.Predictor, spec_pb2.Networking: specs.Networking}.items():
         wire = {renamed.get(name, name) for name in message.DESCRIPTOR.fields_by_name}
+        if "dependencies" in wire:
+            wire = wire - {"dependencies"} | set(spec_pb2.Dependencies.DESCRIPTOR.fields_by_name)
         assert wire == {field.name for field in dataclasses.fields(kind)}, kind
 
 

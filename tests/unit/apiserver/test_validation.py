@@ -85,6 +85,95 @@ def test_fields_that_bound_each_other() -> None:
     assert problems("update_strategy", max_surge="0", max_unavailable="1") == []
 
 
+BATCHING = specs.ServerSideBatching(8, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("server_side_batching.max_batch_size", [2, 1024], [0, 1, 1025]),
+        ("server_side_batching.batch_interval", [0.001, 3600.0], [0.0, -1.0, 86_401.0, math.nan]),
+        ("worker.start", ["SPAWN", "FORK_LOADED"], ["", "9"]),
+        ("worker.on_cancel", ["WAIT", "KILL"], ["", "9"]),
+        ("worker.preload", [(), ("torch", "a.b_c")], [("a b",), ("",), ("1a",), ("a.",), ("a",) * 65]),
+        ("worker.memory", [0, 20 * 2**20], [-1, 1, 2**51]),
+        ("worker.hang_timeout", [0.0, 1.0, 60.0], [-1.0, 0.5, 86_401.0]),
+        ("worker.max_requests", [0, 1], [-1]),
+        ("worker.cancel_grace", [0.0, 5.0], [-1.0, 86_401.0]),
+    ],
+)
+def test_bounds_of_batching_and_workers(field: str, good: list[Any], bad: list[Any]) -> None:
+    section, name = field.split(".")
+    part = BATCHING if section == "server_side_batching" else specs.WorkerPolicy()
+    key = {"memory": "memory_bytes"}.get(name, name)
+    for value in good:
+        assert problems("predictor", **{section: dataclasses.replace(part, **{key: value})}) == [], value
+    for value in bad:
+        found = problems("predictor", **{section: dataclasses.replace(part, **{key: value})})
+        assert found == [f"predictor.{field}"], value
+
+
+def test_bounds_of_tensors_and_tasks() -> None:
+    good = specs.Tensor("x", "FP32", (-1, 4))
+    assert problems("predictor", inputs=(good,), outputs=(good,), task="EMBEDDING") == []
+    assert problems("predictor", task="7") == ["predictor.task"]
+    for wrong, name in (
+        ("name", ""),
+        ("datatype", "float"),
+        ("shape", (0,)),
+        ("shape", (1,) * 17),
+        ("name", "n" * 257),
+    ):
+        found = problems("predictor", outputs=(good, dataclasses.replace(good, **{"name": "y", wrong: name})))
+        assert found == [f"predictor.outputs[1].{wrong}"]
+    assert problems("predictor", inputs=(good, good)) == ["predictor.inputs[1].name"]
+
+
+@pytest.mark.parametrize(
+    ("models", "fields"),
+    [
+        ({"path": "s3://b/m"}, []),
+        ({"path": "file:///m"}, []),
+        ({"path": "/srv/m"}, []),
+        ({"dir": "models", "signature_key": "s", "memory_budget": 2**30, "poll_interval": 0}, []),
+        ({"paths": [{"name": "a", "path": "m"}, {"name": "b", "model_path": "n"}]}, []),
+        ({"path": "m", "cache_size": 2, "disk_cache_size": 2, "poll_interval": 1.5}, []),
+        ({"path": "m", "dir": "n"}, [""]),
+        ({"signature_key": "s"}, [""]),
+        ({"path": "gs://b/m"}, [".path"]),
+        ({"path": "s3://"}, [".path"]),
+        ({"path": ""}, [".path"]),
+        ({"dir": "../m"}, [".dir"]),
+        ({"paths": []}, [".paths"]),
+        ({"paths": [{"name": "a", "path": "m"}, {"name": "a", "path": "n"}]}, [".paths[1].name"]),
+        ({"paths": [{"path": "m"}, {"name": "b"}, 3]}, [".paths[0].name", ".paths[2]", ".paths[1].path"]),
+        ({"path": "m", "cache_size": 1}, [""]),
+        ({"path": "m", "disk_cache_size": 1}, [""]),
+        ({"path": "m", "cache_size": 3, "disk_cache_size": 2}, [".disk_cache_size"]),
+        ({"path": "m", "cache_size": 0, "disk_cache_size": True}, [".cache_size", ".disk_cache_size"]),
+        ({"path": "m", "memory_budget": 1, "disk_budget": "1Gi"}, [".memory_budget", ".disk_budget"]),
+        ({"path": "m", "poll_interval": 0.5}, [".poll_interval"]),
+        ({"path": "m", "unheard": 1, "signature_key": 1}, [".unheard", ".signature_key"]),
+    ],
+)
+def test_models(models: dict[str, Any], fields: list[str]) -> None:
+    assert problems("predictor", models=models) == [f"predictor.models{field}" for field in fields]
+
+
+def test_rules_over_several_fields_of_the_predictor() -> None:
+    batched = problems("predictor", protobuf_path="a.proto", server_side_batching=BATCHING)
+    assert batched == ["predictor.server_side_batching"]
+    counted = {"path": "m", "cache_size": 1, "disk_cache_size": 1}
+    assert problems("predictor", models=counted, processes_per_replica=2) == ["predictor.models.cache_size"]
+    assert problems("predictor", type="ONNX") == problems("predictor", type="TENSORFLOW") == ["predictor.models"]
+    assert problems("predictor", type="TRITON", path="", models={"dir": "m"}) == []
+    assert problems("predictor", type="TRITON", models={"path": "m"}) == ["predictor.path", "predictor.models"]
+    assert problems("predictor", protobuf_path="a.txt") == ["predictor.protobuf_path"]
+    greedy = dataclasses.replace(GOOD.predictor, worker=specs.WorkerPolicy(memory_bytes=2**30))
+    spec = dataclasses.replace(GOOD, predictor=greedy, compute=specs.Compute(memory_bytes=2**30))
+    assert [violation.field for violation in validation.check(spec)] == ["predictor.worker.memory"]
+
+
 def test_environments_and_configs() -> None:
     assert problems("predictor", env={"A_1": "x", "MY_CORTEX_HOME": "y"}) == []
     for name in ("CORTEX_A", "cortex_a", "1A", "A-B", ""):
@@ -123,8 +212,25 @@ def test_files_must_be_in_the_bundle() -> None:
     assert found(path="predictor.py") == {
         "predictor.path": "'predictor.py' is not in the bundle; it holds 'Predictor.py'"
     }
-    missing = found(path="src/app/predictor.py", pip="requirements.txt", python_path="sr")
-    assert missing.keys() == {"predictor.dependencies.pip", "predictor.python_path"}
+    missing = found(
+        path="src/app/predictor.py",
+        pip="requirements.txt",
+        conda="c.txt",
+        shell="d.sh",
+        protobuf_path="a.proto",
+        python_path="sr",
+        models={
+            "paths": [{"name": "a", "path": "src/"}, {"name": "b", "path": "m"}, {"name": "c", "path": "s3://b/m"}]
+        },
+    )
+    assert missing.keys() == {
+        "predictor.dependencies.pip",
+        "predictor.dependencies.conda",
+        "predictor.dependencies.shell",
+        "predictor.protobuf_path",
+        "predictor.python_path",
+        "predictor.models.paths[1].path",
+    }
 
 
 def test_what_is_left_out_follows_from_the_rest() -> None:
@@ -135,8 +241,10 @@ def test_what_is_left_out_follows_from_the_rest() -> None:
         {"endpoint": "x/y/"},
         autoscaling={"min_replicas": 2},
     )
-    spec = defaults.resolve(wish, namespace="team", api_id="iris", files={"requirements.txt"})
+    files = {"requirements.txt", "conda-packages.txt", "dependencies.sh"}
+    spec = defaults.resolve(wish, namespace="team", api_id="iris", files=files)
     assert (spec.predictor.path, spec.predictor.pip) == ("a/b.py", "requirements.txt")
+    assert (spec.predictor.conda, spec.predictor.shell) == ("conda-packages.txt", "dependencies.sh")
     assert spec.networking.endpoint == "/x/y"
     assert (spec.autoscaling.init_replicas, spec.autoscaling.target_in_flight) == (2, 12.0)
     assert defaults.endpoint("team", "iris") == "/team/iris"

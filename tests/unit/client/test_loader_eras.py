@@ -50,8 +50,8 @@ def test_0_14_the_first_predictor_shape() -> None:
     assert (spec.compute.cpu_millis, spec.compute.memory_bytes) == (200, 10**8)
     assert (spec.predictor.processes_per_replica, spec.predictor.threads_per_process) == (2, 4)
     assert (spec.autoscaling.target_in_flight, spec.autoscaling.max_replica_concurrency) == (8.0, 16)
-    assert dict(spec.predictor.models) == {"model_path": "s3://b/m", "signature_key": "predict"}
-    assert [notice.partition(":")[0] for notice in spec.not_in_effect] == ["predictor.model", "predictor.signature_key"]
+    assert dict(spec.predictor.models) == {"path": "s3://b/m", "signature_key": "predict"}
+    assert not spec.not_in_effect
 
 
 def test_0_16_the_first_images_and_the_local_port() -> None:
@@ -76,10 +76,8 @@ def test_0_18_networking_processes_and_model_lists() -> None:
     assert (spec.predictor.processes_per_replica, spec.predictor.threads_per_process) == (3, 2)
     assert spec.networking.endpoint == "/e"
     assert spec.compute.neuron_devices == 1
-    assert models(spec) == {"paths": [{"name": "a", "model_path": "s3://a", "signature_key": "s"}]}
+    assert models(spec) == {"paths": [{"name": "a", "path": "s3://a", "signature_key": "s"}]}
     assert [notice.partition(":")[0] for notice in spec.not_in_effect] == [
-        "predictor.models[0].model_path",
-        "predictor.models[0].signature_key",
         "networking.local_port",
         "networking.api_gateway",
         "compute.inf",
@@ -93,7 +91,16 @@ def test_0_19_names_of_the_kind(kind: str) -> None:
 
 def test_0_19_server_side_batching() -> None:
     spec = one(HEAD + "    server_side_batching: {max_batch_size: 8, batch_interval: 0.5s}\n")
-    assert [notice.partition(":")[0] for notice in spec.not_in_effect] == ["predictor.server_side_batching"]
+    batching = spec.predictor.server_side_batching
+    assert (batching.max_batch_size, batching.batch_interval.ToMilliseconds()) == (8, 500)
+    assert not spec.not_in_effect
+
+
+@pytest.mark.parametrize("kind", ["tensorflow", "onnx"])
+def test_0_19_framework_types(kind: str) -> None:
+    spec = one(f"- name: iris\n  predictor: {{type: {kind}, path: p.py, model_path: s3://b/m}}\n")
+    assert spec.predictor.type == spec_pb2.PredictorType.Value(f"PREDICTOR_TYPE_{kind.upper()}")
+    assert not spec.not_in_effect
 
 
 def test_0_22_models_become_a_mapping() -> None:
@@ -102,11 +109,15 @@ def test_0_22_models_become_a_mapping() -> None:
         "      dir: s3://d\n      path: s3://p\n      signature_key: k\n      cache_size: 1\n      disk_cache_size: 2\n"
     )
     assert models(spec)["dir"] == "s3://d"
-    assert [path["name"] for path in models(spec)["paths"]] == ["a", "b"]
+    assert models(spec)["paths"] == [
+        {"name": "a", "path": "s3://a"},
+        {"name": "b", "path": "s3://b", "signature_key": "s"},
+    ]
+    assert not spec.not_in_effect
 
 
 def test_0_22_a_single_model_path() -> None:
-    assert dict(one(HEAD + "    model_path: m\n").predictor.models) == {"model_path": "m"}
+    assert dict(one(HEAD + "    model_path: m\n").predictor.models) == {"path": "m"}
 
 
 def test_0_25_multi_model_reloading() -> None:
@@ -122,10 +133,9 @@ def test_0_26_log_level_and_shared_memory() -> None:
 
 def test_0_30_dependencies() -> None:
     spec = one(HEAD + "    dependencies: {pip: reqs.txt, conda: c.txt, shell: d.sh}\n")
-    assert spec.predictor.dependencies.pip == "reqs.txt"
-    assert [notice.partition(":")[0] for notice in spec.not_in_effect] == [
-        "predictor.dependencies.conda", "predictor.dependencies.shell",
-    ]  # fmt: skip
+    dependencies = spec.predictor.dependencies
+    assert (dependencies.pip, dependencies.conda, dependencies.shell) == ("reqs.txt", "c.txt", "d.sh")
+    assert not spec.not_in_effect
 
 
 def test_0_34_handler_grpc_and_node_groups() -> None:
@@ -133,10 +143,9 @@ def test_0_34_handler_grpc_and_node_groups() -> None:
         "- name: iris\n  kind: RealtimeAPI\n  handler: {type: python, path: h.py, protobuf_path: a.proto}\n"
         "  compute: {gpu: 1, node_groups: [gpu, spot]}\n"
     )
-    assert (spec.predictor.path, spec.compute.gpus) == ("h.py", 1)
+    assert (spec.predictor.path, spec.predictor.protobuf_path, spec.compute.gpus) == ("h.py", "a.proto", 1)
     assert list(spec.compute.node_groups) == ["gpu", "spot"]
     assert spec.not_in_effect == [
-        "handler.protobuf_path: gRPC callers use cortex.runtime.v1.PredictionService",
         f"compute.gpu: {fields.TABLE.children('compute')['gpu'].reason}",
         "compute.node_groups: there is one node, the machine of `cortex up`, and it runs every replica",
     ]
@@ -176,6 +185,36 @@ def test_our_own_additions() -> None:
     assert spec.networking.retry_policy == spec_pb2.RETRY_POLICY_DISABLED
     assert spec.autoscaling.target_in_flight == 2.5
     assert (spec.update_strategy.progress_deadline.seconds, spec.update_strategy.drain_timeout.seconds) == (30, 1)
+
+
+def test_tensors_tasks_and_workers() -> None:
+    predictor = one(
+        HEAD + "    task: text-generation\n"
+        "    inputs: [{name: x, datatype: FP32, shape: [-1, 4]}, {name: y, datatype: BYTES}]\n"
+        "    outputs: [{name: z, datatype: INT64, shape: [1]}]\n"
+        "    worker: {start: fork-loaded, preload: [numpy], memory: 2Gi, hang_timeout: 30s, max_requests: 100,\n"
+        "      on_cancel: kill, cancel_grace: 0s}\n"
+    ).predictor
+    assert predictor.task == spec_pb2.PREDICTOR_TASK_TEXT_GENERATION
+    assert [(t.name, t.datatype, list(t.shape)) for t in predictor.inputs] == [
+        ("x", "FP32", [-1, 4]),
+        ("y", "BYTES", []),
+    ]
+    assert [(t.name, t.datatype, list(t.shape)) for t in predictor.outputs] == [("z", "INT64", [1])]
+    worker = predictor.worker
+    assert (worker.start, worker.on_cancel) == (spec_pb2.WORKER_START_FORK_LOADED, spec_pb2.CANCEL_POLICY_KILL)
+    assert (list(worker.preload), worker.memory_bytes, worker.max_requests) == (["numpy"], 2**31, 100)
+    assert (worker.hang_timeout.seconds, worker.HasField("cancel_grace")) == (30, True)
+
+
+def test_budgets_of_models_reach_the_platform_as_numbers() -> None:
+    spec = one(HEAD + "    models: {dir: s3://b/m, memory_budget: 1Gi, disk_budget: 10G, poll_interval: 1m30s}\n")
+    assert models(spec) == {"dir": "s3://b/m", "memory_budget": 2**30, "disk_budget": 10**10, "poll_interval": 90}
+
+
+def test_a_triton_repository_needs_no_code() -> None:
+    spec = one("- name: iris\n  predictor: {type: triton, models: {dir: repository}}\n")
+    assert (spec.predictor.type, spec.predictor.path) == (spec_pb2.PREDICTOR_TYPE_TRITON, "")
 
 
 def test_explicit_nulls_mean_absent() -> None:

@@ -52,10 +52,27 @@ TABLE = [
     ("- predictor: {type: python, path: p.py}\n", "1:3", "name: is required"),
     ("name: iris\n", "1:1", "predictor: is required"),
     ("name: 12\npredictor: {type: python, path: p.py}\n", "1:7", "expected text, found the number 12"),
-    ("name: iris\npredictor: {path: p.py}\n", "2:12", "predictor.type: is required (one of python)"),
+    (
+        "name: iris\npredictor: {path: p.py}\n",
+        "2:12",
+        "predictor.type: is required (one of python, tensorflow, onnx, triton)",
+    ),
     ("name: iris\npredictor:\n", "2:1", "predictor: is required"),
     ("name: iris\npredictor: {type: python, path: p.pickle}\n", "2:33", "a pickled predictor is not supported"),
-    ("name: iris\npredictor: {type: tensorflow, path: p.py}\n", "2:19", "`tensorflow` is known, but not available yet"),
+    ("name: iris\npredictor: {type: tensorflow}\n", "2:12", "predictor.path: is required"),
+    (GOOD + "    models: {path: gs://b/m}\n", "5:20", "file:///path or s3://bucket/key, found the text 'gs://b/m'"),
+    (GOOD + "    models: {paths: [{path: m}]}\n", "5:22", "predictor.models.paths[0].name: is required"),
+    (GOOD + "    models: {dir: m, memory_budget: lots}\n", "5:37", "expected bytes such as 512Mi"),
+    (GOOD + "    server_side_batching: {max_batch_size: 4}\n", "5:27", "batch_interval: is required"),
+    (GOOD + "    task: chat\n", "5:11", "expected one of text-generation, embedding; found 'chat'"),
+    (GOOD + "    inputs: [{name: x, datatype: float}]\n", "5:34", "predictor.inputs[0].datatype: expected one of BOOL"),
+    (
+        GOOD + "    inputs: [{name: x, datatype: FP32, shape: [a]}]\n",
+        "5:48",
+        "predictor.inputs[0].shape[0]: expected a whole",
+    ),
+    (GOOD + "    inputs: [x]\n", "5:14", "predictor.inputs[0]: expected a mapping, found the text 'x'"),
+    (GOOD + "    worker: {start: forked}\n", "5:21", "expected one of spawn, fork-server, fork-loaded"),
     ("name: iris\npredictor: {type: pyton, path: p.py}\n", "2:19", "did you mean `python`?"),
     (
         "name: x\nkind: BatchAPI\npredictor: {type: python, path: p.py}\n",
@@ -140,6 +157,9 @@ def test_text_that_is_not_utf8_is_told_with_its_line(tmp_path: pathlib.Path) -> 
         ("", "5:11: predictor.path: there is no 'predictor.py'"),
         ("    python_path: ../src\n", "predictor.python_path: '../src' leaves the project"),
         ("    dependencies: {pip: reqs.txt}\n", "predictor.dependencies.pip: there is no 'reqs.txt'"),
+        ("    dependencies: {conda: c.txt}\n", "predictor.dependencies.conda: there is no 'c.txt'"),
+        ("    dependencies: {shell: d.sh}\n", "predictor.dependencies.shell: there is no 'd.sh'"),
+        ("    protobuf_path: a.proto\n", "predictor.protobuf_path: there is no 'a.proto'"),
     ],
 )
 def test_files_of_the_project_must_be_there(tmp_path: pathlib.Path, addition: str, words: str) -> None:
@@ -159,6 +179,8 @@ PLACES = """\
   compute: {cpu: 1m}
   handler:
     env: {CORTEX_X: a}
+    inputs: [{name: a, datatype: FP32, shape: [0]}]
+    multi_model_reloading: {paths: [{name: a, path: m}], cache_size: 1}
     type: python
     path: p.py
 """
@@ -172,6 +194,11 @@ PLACES = """\
         ("compute.cpu", "4:18", "compute.cpu"),
         ("api.spec.predictor.env.CORTEX_X", "6:10", "handler.env"),
         ("autoscaling.window", "3:5", "autoscaling"),
+        ("predictor.inputs[0].shape", "7:47", "handler.inputs[0].shape"),
+        ("predictor.inputs[0]", "7:14", "handler.inputs[0]"),
+        ("predictor.models", "8:28", "handler.multi_model_reloading"),
+        ("predictor.models.cache_size", "8:70", "handler.multi_model_reloading.cache_size"),
+        ("predictor.models.paths[0].path", "8:53", "handler.multi_model_reloading.paths[0].path"),
         ("networking.endpoint", "1:3", "networking.endpoint"),
     ],
 )
