@@ -67,7 +67,7 @@ def tidy_path(path: str) -> str:
 
 def _predictor(given: Section, files: Collection[str]) -> specs.Predictor:
     made = specs.Predictor(**{"path": "", **given})
-    found = {
+    found: dict[str, Any] = {
         field: tidy_path(getattr(made, field) or (name if name in files else ""))
         for field, name in DEPENDENCIES.items()
     }

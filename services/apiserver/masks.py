@@ -52,4 +52,4 @@ def _release_derived(api: api_pb2.Api) -> None:
         scaling.ClearField("target_in_flight")
     for field, name in defaults.DEPENDENCIES.items():
         if getattr(predictor.dependencies, field) == name:
-            predictor.dependencies.ClearField(field)  # type: ignore[arg-type]  # the names of its fields
+            predictor.dependencies.ClearField(field)

@@ -4,11 +4,11 @@ import re
 
 from google.protobuf import duration_pb2, json_format, timestamp_pb2
 
-from cortex.apiserver.v1 import api_pb2
+from cortex.apiserver.v1 import api_pb2, spec_pb2
 from cortex.node.v1 import node_service_pb2
 from cortex.runtime.v1 import replica_config_pb2
 from services.chassis import errors, names
-from services.node import model
+from services.node import model, settings
 
 _ID = re.compile(r"[a-z0-9]([-a-z0-9]{0,198}[a-z0-9])?")
 _BUNDLE = re.compile(r"namespaces/[a-z]([-a-z0-9]*[a-z0-9])?/bundles/[0-9a-f]{64}")
@@ -29,10 +29,14 @@ def wish(request: node_service_pb2.StartReplicaRequest) -> model.Wish:
         revision=request.revision,
         bundle=request.bundle,
         spec=json_format.MessageToDict(spec),
+        predictor_type=spec_pb2.PredictorType.Name(spec.predictor.type).removeprefix("PREDICTOR_TYPE_"),
         python_version=spec.predictor.python_version,
         requirements=spec.predictor.dependencies.pip,
+        conda_packages=spec.predictor.dependencies.conda,
+        shell_script=spec.predictor.dependencies.shell,
         memory_bytes=spec.compute.memory_bytes,
         cpu_millis=spec.compute.cpu_millis or 200,
+        neuron_devices=spec.compute.neuron_devices,
         worker_processes=max(1, spec.predictor.processes_per_replica),
         drain_timeout=seconds(strategy.drain_timeout, strategy.HasField("drain_timeout")),
     )
@@ -55,10 +59,10 @@ def replica_config(
     record: model.Record,
     prepared: model.Prepared,
     *,
-    monitor_address: str,
+    chosen: settings.Settings,
     log_file: str,
     state_file: str,
-    start_timeout: float,
+    admin_token_file: str,
 ) -> str:
     """ReplicaConfig as protobuf JSON."""
     wanted = record.wish
@@ -70,11 +74,17 @@ def replica_config(
         python=prepared.python,
         http_address=record.http_address,
         grpc_address=record.grpc_address,
-        monitor_address=monitor_address,
+        monitor_address=chosen.monitor_address,
         log_file=log_file,
         state_file=state_file,
         drain_timeout=_duration(wanted.drain_timeout),
-        start_timeout=_duration(start_timeout),
+        start_timeout=_duration(chosen.start_timeout),
+        model_cache_dir=str(chosen.model_cache),
+        model_cache_bytes=chosen.model_cache_bytes,
+        triton_home=chosen.triton_home,
+        admin_token_file=admin_token_file,
+        neuron_core_first=record.neuron_core_first,
+        neuron_core_count=record.neuron_core_count,
     )
     json_format.ParseDict(dict(wanted.spec), config.spec)
     return json_format.MessageToJson(config)

@@ -53,10 +53,14 @@ class Wish:
     revision: str
     bundle: str
     spec: Mapping[str, Any]
+    predictor_type: str = "PYTHON"
     python_version: str = ""
     requirements: str = ""
+    conda_packages: str = ""
+    shell_script: str = ""
     memory_bytes: int = 0
     cpu_millis: int = 0
+    neuron_devices: int = 0
     worker_processes: int = 1
     drain_timeout: float = 60.0
 
@@ -118,6 +122,8 @@ class Record:
     unready_crashes: int = 0
     not_before: float = 0.0
     last_failure: Failure | None = None
+    neuron_core_first: int = 0
+    neuron_core_count: int = 0
 
 
 class Progress(enum.Enum):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import secrets
 import signal
 import subprocess
 import time
@@ -67,10 +68,10 @@ class Processes:
         text = convert.replica_config(
             record,
             prepared,
-            monitor_address=self._settings.monitor_address,
+            chosen=self._settings,
             log_file=str(log_file),
             state_file=str(folder / "state.json"),
-            start_timeout=self._settings.start_timeout,
+            admin_token_file=str(admin_token(folder)),
         )
         records.write_atomically(config, text)
         # A report of the run before must not be taken for one of this run.
@@ -162,6 +163,19 @@ class Processes:
         _, namespace, _, api = wish.api.split("/")
         folder = self._settings.replica_logs / namespace / api / wish.revision_id
         return folder / f"{wish.replica}.jsonl"
+
+
+def admin_token(folder: pathlib.Path) -> pathlib.Path:
+    """The file with the token of the replica's administrators: made once, for its owner's eyes only, kept over every
+    restart so that who holds the token keeps it."""
+    path = folder / "admin-token"
+    if not path.exists():
+        fresh = path.with_name("admin-token.new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600)
+        fresh.write_text(secrets.token_urlsafe(32) + "\n")
+        fresh.replace(path)
+    return path
 
 
 def config_path(folder: pathlib.Path) -> pathlib.Path:

@@ -25,6 +25,7 @@ class Tools:
     processes: ports.ProcessPort
     records: ports.RecordPort
     addresses: ports.AddressPort
+    cores: ports.CorePort
     clock: clock.Clock
     rng: random.Random
     policy: planner.Policy
@@ -161,6 +162,7 @@ class Reconciler:
         self._tools.processes.forget(self._record)
         await asyncio.to_thread(self._tools.records.remove, self._record)
         self._tools.addresses.release(self._record)
+        self._tools.cores.release(self._record)
         self.removed = True
 
     def _tell(self, seen: model.Observation) -> None:

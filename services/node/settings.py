@@ -25,6 +25,13 @@ class Settings:
     build_timeout: float = 1800.0
     # Environments and bundles that no replica uses are removed, longest unused first, above this size.
     cache_bytes: int = 10 * 1024**3
+    # Bytes the cache of models may take; 0: nine tenths of its file system.
+    model_cache_bytes: int = 0
+    # Folder of a Triton installation; empty: looked for in the usual places.
+    triton_home: str = ""
+    # Inferentia and Trainium devices of this machine, and cores of each; 0 devices: those the driver shows.
+    neuron_devices: int = 0
+    neuron_cores_per_device: int = 2
     # auto: cgroup where one is writable, else watch; cgroup; watch.
     memory_enforcement: str = "auto"
     # Cgroup folder handed to us, where memory limits may be set; empty: the one this process is in.
@@ -33,6 +40,11 @@ class Settings:
     @property
     def folder(self) -> pathlib.Path:
         return self.home / "node"
+
+    @property
+    def model_cache(self) -> pathlib.Path:
+        """Shared by all replicas of this machine."""
+        return self.folder / "models"
 
     @property
     def replica_logs(self) -> pathlib.Path:

@@ -22,6 +22,7 @@ class Supervisor:
         """Takes on replicas that were there before this process."""
         for record in records:
             self._tools.addresses.hold(record)
+            self._tools.cores.hold(record)
             self._add(record)
 
     async def start(self, wish: model.Wish) -> model.View:
@@ -29,8 +30,16 @@ class Supervisor:
         known = self._replicas.get(wish.replica)
         if known is not None:
             return known.view
+        first, count = self._tools.cores.allocate(wish.neuron_devices)
         http, grpc = self._tools.addresses.allocate()
-        record = model.Record(wish, http, grpc, create_time=self._tools.clock.now())
+        record = model.Record(
+            wish,
+            http,
+            grpc,
+            create_time=self._tools.clock.now(),
+            neuron_core_first=first,
+            neuron_core_count=count,
+        )
         added = self._add(record, run=False)
         # On disk before the answer: an accepted replica survives the node.
         await asyncio.to_thread(self._tools.records.save, record)

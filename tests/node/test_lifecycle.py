@@ -39,6 +39,8 @@ async def test_a_replica_starts_serves_and_stops(node: node_process.NodeProcess)
     assert pathlib.Path(config["projectDir"], "predictor.py").read_text() == "x = 1\n"
     assert os.access(config["python"], os.X_OK)
     assert config["logFile"].endswith("logs/replicas/default/iris/r1-abc/iris-r1-aaaaa.jsonl")
+    assert config["modelCacheDir"] == str(node.home / "node/models")
+    assert pathlib.Path(config["adminTokenFile"]).stat().st_mode & 0o777 == 0o600
     await node.stop_replica("iris-r1-aaaaa")
     await node.until("iris-r1-aaaaa", lambda found: found is None)
     assert processes.identify(ready.pid) is None

@@ -62,7 +62,7 @@ def _models(key: str, value: Any) -> dict[str, Any]:
         return {key: value}
     if isinstance(value, str):
         return {"path": value}
-    found = {"paths": value} if isinstance(value, list) else _renamed(value)
+    found: dict[str, Any] = {"paths": value} if isinstance(value, list) else _renamed(value)
     if "paths" in found:
         found["paths"] = [_renamed(entry) for entry in found["paths"]]
     if "poll_interval" in found:

@@ -117,14 +117,16 @@ def test_bounds_of_tensors_and_tasks() -> None:
     good = specs.Tensor("x", "FP32", (-1, 4))
     assert problems("predictor", inputs=(good,), outputs=(good,), task="EMBEDDING") == []
     assert problems("predictor", task="7") == ["predictor.task"]
-    for wrong, name in (
+    wrongs: list[tuple[str, Any]] = [
         ("name", ""),
         ("datatype", "float"),
         ("shape", (0,)),
         ("shape", (1,) * 17),
         ("name", "n" * 257),
-    ):
-        found = problems("predictor", outputs=(good, dataclasses.replace(good, **{"name": "y", wrong: name})))
+    ]
+    for wrong, value in wrongs:
+        changes: dict[str, Any] = {"name": "y", wrong: value}
+        found = problems("predictor", outputs=(good, dataclasses.replace(good, **changes)))
         assert found == [f"predictor.outputs[1].{wrong}"]
     assert problems("predictor", inputs=(good, good)) == ["predictor.inputs[1].name"]
 

@@ -24,12 +24,14 @@ from services.node import (
     interpreters,
     limits,
     model,
+    neuron,
     process,
     records,
     reports,
     requirements,
     watch,
 )
+from services.node import settings as node_settings
 
 _FAILURE = model.Failure(model.Reason.OUT_OF_MEMORY, "too much", 5.0, -9)
 _LAUNCH = model.Launch(processes.Identity(1, 2, "b"), 3.0, 4, 5.0, _FAILURE)
@@ -283,25 +285,66 @@ def test_names_that_would_become_paths_are_refused(field: str, value: str) -> No
         convert.wish(_request(**{field: value}))
 
 
+def test_the_admin_token_is_secret_and_stays(tmp_path: pathlib.Path) -> None:
+    path = process.admin_token(tmp_path)
+    token = path.read_text()
+    assert len(token.strip()) >= 32 and path.stat().st_mode & 0o777 == 0o600
+    assert process.admin_token(tmp_path).read_text() == token
+    (tmp_path / "other").mkdir()
+    assert process.admin_token(tmp_path / "other").read_text() != token
+
+
+def test_replicas_never_share_neuron_cores() -> None:
+    cores = neuron.Cores(4, 2)
+    first = cores.allocate(2)
+    second = cores.allocate(1)
+    assert (first, second) == ((0, 4), (4, 2))
+    with pytest.raises(errors.ResourceExhausted, match="1 of 4 are free"):
+        cores.allocate(2)
+    held = dataclasses.replace(_RECORD, neuron_core_first=0, neuron_core_count=4)
+    cores.release(held)
+    assert cores.allocate(1) == (0, 2)
+    cores.hold(held)
+    assert cores.allocate(1) == (6, 2)
+    assert cores.allocate(0) == (0, 0)
+
+
+def test_a_machine_without_neuron_devices_gives_none(tmp_path: pathlib.Path) -> None:
+    assert neuron.Cores(0, 2).allocate(1) == (0, 0)
+    for name in ("neuron0", "neuron1", "neuron_core", "null"):
+        (tmp_path / name).touch()
+    assert neuron.count(tmp_path) == 2
+
+
 def test_a_wish_becomes_a_replica_config() -> None:
     request = _request()
     request.spec.predictor.path = "p.py"
     request.spec.predictor.config.update({"a": 1})
     request.spec.compute.memory_bytes = 2**40
     request.spec.update_strategy.drain_timeout.FromSeconds(7)
+    request.spec.predictor.type = spec_pb2.PREDICTOR_TYPE_ONNX
+    request.spec.predictor.server_side_batching.max_batch_size = 8
+    request.spec.predictor.dependencies.MergeFrom(spec_pb2.Dependencies(pip="r.txt", conda="c.txt", shell="d.sh"))
+    request.spec.compute.neuron_devices = 2
     wish = convert.wish(request)
+    assert (wish.predictor_type, wish.neuron_devices) == ("ONNX", 2)
+    assert (wish.requirements, wish.conda_packages, wish.shell_script) == ("r.txt", "c.txt", "d.sh")
     assert (wish.memory_bytes, wish.drain_timeout, wish.cpu_millis) == (2**40, 7.0, 200)
-    kept = records.from_json(json.loads(json.dumps(records.to_json(dataclasses.replace(_RECORD, wish=wish)))))
+    home, record = pathlib.Path("/h"), dataclasses.replace(_RECORD, wish=wish, neuron_core_first=2, neuron_core_count=4)
+    kept = records.from_json(json.loads(json.dumps(records.to_json(record))))
     text = convert.replica_config(
         kept,
         model.Prepared("/p", "/python", "e"),
-        monitor_address="m",
+        chosen=node_settings.Settings("l", "a", home, "m", triton_home="/t", model_cache_bytes=9),
         log_file="l",
         state_file="s",
-        start_timeout=600,
+        admin_token_file="t",
     )
     config = json_format.Parse(text, replica_config_pb2.ReplicaConfig())
     assert config.spec == request.spec
     assert config.drain_timeout.seconds == 7
+    assert (config.monitor_address, config.admin_token_file, config.triton_home) == ("m", "t", "/t")
+    assert (config.model_cache_dir, config.model_cache_bytes) == ("/h/node/models", 9)
+    assert (config.neuron_core_first, config.neuron_core_count) == (2, 4)
     assert (config.api, config.revision, config.replica) == ("namespaces/d/apis/a", "r1", "a-r1-x")
     assert spec_pb2.ApiSpec() != config.spec
