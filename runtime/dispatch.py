@@ -102,11 +102,7 @@ class Dispatcher:
         self.offer = offer
         self.verbs = tuple(str(verb) for verb in offer.get("verbs", ()))
         self.wants_headers = self._spans is not None or bool(offer.get("headers", True))
-        self._links.append(link)
-        if self._recovery is not None:
-            self._recovery.cancel()
-            self._recovery = None
-        self.released(link)
+        self._admit(link)
 
     def left(self, link: Link, begun: int) -> None:
         """A worker died. `begun` is the last number it began: calls beyond it are untouched and go to another."""
@@ -121,13 +117,38 @@ class Dispatcher:
                 again = call.attempt <= _LAST_REPEATED_ATTEMPT
                 self._fail(call, errors.WORKER_DIED if again else errors.WORKERS_DIED)
             else:
-                call.stage, call.link = Stage.QUEUED, None
-                self._queue[call] = None
-                self._queue.move_to_end(call, last=False)
-        if not self._links and self._recovery is None:
-            self._recovery = self._loop.call_later(_RECOVERY_SECONDS, self._give_up_recovery)
+                self._requeue(call)
+        self._wait_for_recovery(_RECOVERY_SECONDS)
         for other in self._links:
             self.released(other)
+
+    def retire(self, link: Link) -> None:
+        """The worker gets no more calls, and is told to end once it has answered those it has."""
+        if link in self._links:
+            self._links.remove(link)
+        link.closed = link.leaving = True
+        self._wait_for_recovery(max(_RECOVERY_SECONDS, self.request_timeout))
+        self.released(link)
+
+    def suspend(self, link: Link, begun: int) -> None:
+        """The worker stands still: it gets no more calls, and those it has not begun go to others. It must skip them
+        should it go on; who calls this has seen to that."""
+        if link in self._links:
+            self._links.remove(link)
+        link.closed = True
+        for number, call in reversed(list(link.calls.items())):
+            if number > begun and call is not None and call.stage is Stage.RUNNING:
+                link.calls[number] = None
+                self._requeue(call)
+        self._wait_for_recovery(_RECOVERY_SECONDS)
+        for other in self._links:
+            self.released(other)
+
+    def resume(self, link: Link) -> None:
+        """A suspended worker goes on."""
+        link.closed = link.leaving
+        if not link.leaving:
+            self._admit(link)
 
     def give_up(self) -> None:
         """No worker will be back soon: callers are better off elsewhere."""
@@ -141,6 +162,8 @@ class Dispatcher:
         while queue and len(link.calls) < room:
             call, _ = queue.popitem(last=False)
             self._send(link, call)
+        if link.leaving and not link.calls:
+            link.finish()
 
     def answered(self, call: Call, status: int, fields: list[bytes], body: bytes) -> None:
         if fields[2]:
@@ -167,6 +190,8 @@ class Dispatcher:
 
     def _room(self, link: Link) -> int:
         """Calls a worker may hold. Ahead of time only where there is no other worker that could become free first."""
+        if link.closed:
+            return 0
         return link.window if len(self._links) == 1 else link.threads
 
     def _send(self, link: Link, call: Call) -> None:
@@ -206,6 +231,23 @@ class Dispatcher:
         self.in_flight -= 1
         if self.in_flight == 0:
             self.on_idle()
+
+    def _admit(self, link: Link) -> None:
+        self._links.append(link)
+        if self._recovery is not None:
+            self._recovery.cancel()
+            self._recovery = None
+        self.released(link)
+
+    def _requeue(self, call: Call) -> None:
+        """First in line again: it has waited longest."""
+        call.stage, call.link = Stage.QUEUED, None
+        self._queue[call] = None
+        self._queue.move_to_end(call, last=False)
+
+    def _wait_for_recovery(self, seconds: float) -> None:
+        if not self._links and self._recovery is None:
+            self._recovery = self._loop.call_later(seconds, self._give_up_recovery)
 
     def _give_up_recovery(self) -> None:
         if self._recovery is not None:

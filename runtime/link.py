@@ -39,6 +39,9 @@ class Link(asyncio.Protocol):
         self.window = threads
         self.threads = threads
         self.answered = False  # anything at all
+        self.closed = False  # to new calls
+        self.leaving = False  # and told to end once it is idle
+        self.heard = 0  # how often; it changes while the worker gets on
         self._listener = listener
         self._keeper = keeper
         self._decoder = frames.Decoder()
@@ -48,6 +51,11 @@ class Link(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self._micros = 1e6  # smoothed length of a call
+
+    @property
+    def sent(self) -> int:
+        """The number of the newest call."""
+        return self._number
 
     def connection_made(self, transport: Any) -> None:
         self._data = transport
@@ -106,6 +114,7 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         answers: list[tuple[Call, int, list[bytes], bytes]] = []
         freed = False
+        self.heard += 1
         for kind, number, head, body in self._decoder.feed(data):
             if kind == frames.RESPONSE and number in self.calls:
                 call, status, flags, fields = self._take_response(number, head)

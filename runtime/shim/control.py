@@ -121,6 +121,10 @@ class Registry:
             if self._skip and number in self._skip:
                 self._skip.discard(number)
                 return False
+            # After the mark: the front reads that first and writes this then.
+            begun, revoked = frames.REVOKED.unpack_from(self._progress, frames.REVOKED_AT)
+            if begun < number <= revoked:
+                return False
             self._jobs[number] = job
             return True
 

@@ -42,8 +42,12 @@ CHUNK_BYTES = 64 * 1024
 
 RESPONSE_HEAD = struct.Struct("<HBI")  # status, flags, microseconds the user's code took
 CREDIT_HEAD = struct.Struct("<I")
-# Written by the worker into the page it shares with the front: the number of the newest request it began.
+# The page that a worker shares with the front. Written by the worker: the number of the newest request it began.
 PROGRESS = struct.Struct("<Q")
+# Written by the front while the worker stands still: the newest request begun and the newest sent. The worker skips
+# those in between, should it go on: others have got them.
+REVOKED = struct.Struct("<QQ")
+REVOKED_AT = PROGRESS.size
 
 Frame = Tuple[int, int, bytes, bytes]  # kind, number, head, body
 

@@ -16,6 +16,7 @@ class FakeLink:
         self.calls: dict[int, Call | None] = {}
         self.window = window
         self.threads = 1
+        self.closed = self.leaving = self.finished = False
         self.abandoned: list[int] = []
 
     def send(self, call: Call) -> None:
@@ -25,6 +26,9 @@ class FakeLink:
     def abandon(self, number: int) -> None:
         self.calls[number] = None
         self.abandoned.append(number)
+
+    def finish(self) -> None:
+        self.finished = True
 
     def answer(self, dispatcher: dispatch.Dispatcher, number: int) -> None:
         call = self.calls.pop(number)
@@ -125,3 +129,41 @@ async def test_giving_up_ends_what_waits_for_a_worker(dispatcher: dispatch.Dispa
     assert waiting.ends == []
     dispatcher.give_up()
     assert (waiting.ends, dispatcher.in_flight) == ([503], 0)
+
+
+async def test_a_retiring_worker_answers_what_it_has_and_ends(dispatcher: dispatch.Dispatcher) -> None:
+    old, new = join(dispatcher), join(dispatcher)
+    calls = [submit(dispatcher) for _ in range(2)]
+    waiting = submit(dispatcher)
+    dispatcher.retire(old)  # type: ignore[arg-type]
+    assert not old.finished
+    old.answer(dispatcher, 1)
+    assert (calls[0].ends, waiting.stage, old.finished) == ([200], Stage.QUEUED, True)
+    new.answer(dispatcher, 1)
+    assert list(new.calls.values()) == [waiting]
+
+
+async def test_callers_wait_for_the_successor_of_the_only_worker(dispatcher: dispatch.Dispatcher) -> None:
+    old = join(dispatcher)
+    dispatcher.retire(old)  # type: ignore[arg-type]
+    waiting = submit(dispatcher)
+    assert (old.finished, waiting.ends, waiting.stage) == (True, [], Stage.QUEUED)
+    assert list(join(dispatcher).calls.values()) == [waiting]
+
+
+async def test_what_a_still_worker_has_not_begun_goes_to_others(dispatcher: dispatch.Dispatcher) -> None:
+    still = join(dispatcher, window=3)
+    calls = [submit(dispatcher) for _ in range(3)]
+    other = join(dispatcher)
+    dispatcher.suspend(still, begun=1)  # type: ignore[arg-type]
+    assert list(other.calls.values()) == [calls[1]]
+    assert list(still.calls.values()) == [calls[0], None, None]
+    other.answer(dispatcher, 1)
+    assert list(other.calls.values()) == [calls[2]]
+    # It goes on: what it skips are permits that come back, and it is in the round again.
+    for number in (1, 2, 3):
+        still.answer(dispatcher, number)
+    dispatcher.resume(still)  # type: ignore[arg-type]
+    assert [call.ends for call in calls[:2]] == [[200], [200]]
+    late = submit(dispatcher)
+    assert list(still.calls.values()) == [late]
