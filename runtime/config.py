@@ -142,6 +142,8 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
             "threads": predictor.threads_per_process or 1,
             "log_level": predictor.log_level or "info",
             "predictor_type": _TYPES.get(predictor.type, "python"),
+            "inputs": [dataclasses.asdict(tensor) for tensor in _tensors(predictor.inputs)],
+            "outputs": [dataclasses.asdict(tensor) for tensor in _tensors(predictor.outputs)],
             "monitoring": {"model_type": _MODEL_TYPES.get(spec.monitoring.model_type, ""), "key": spec.monitoring.key},
         },
         predictor_type=_TYPES.get(predictor.type, "python"),

@@ -37,6 +37,10 @@ class InferRequest:
     traceparent: bytes = b""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     attempt: int = 0  # of the gateway, see Call.attempt
+    began: float = 0.0  # monotonic time of the first byte
+    counted: bool = False  # set by an engine whose dispatcher counts the request in the metrics
+    # The whole request as the caller sent it with all inputs binary: length of the JSON, and JSON and tensors together.
+    packed: "tuple[int, bytes] | None" = None
 
 
 @dataclasses.dataclass(slots=True)
@@ -49,6 +53,8 @@ class InferResponse:
     outputs: list[Tensor]
     parameters: Parameters = dataclasses.field(default_factory=dict)
     final: bool = True
+    # The whole response in the binary form of the protocol, where the engine has it so already.
+    packed: "tuple[int, bytes] | None" = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,17 +91,26 @@ class RepositoryEntry:
 class InferError(Exception):
     """`status` is the HTTP status to answer with; `reason` an ErrorReason without its prefix."""
 
-    def __init__(self, status: int, text: str, reason: str = "INVALID_FIELD", retry_after: int = 0) -> None:
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        reason: str = "INVALID_FIELD",
+        retry_after: int = 0,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
+        self.headers = headers
 
 
 class Engine(Protocol):
     """Computes. Every method raises InferError: 404 unknown model or version, 400 bad request, 503 not ready, ...
 
-    Cancelling the task that waits cancels the work, as far as the engine can.
+    Cancelling the task that waits cancels the work, as far as the engine can. Sizes of tensors were checked, all but
+    the elements inside a BYTES tensor: `oip.tensors.check_bytes` is for an engine that hands them on unread.
     """
 
     async def infer(self, request: InferRequest) -> InferResponse: ...

@@ -145,7 +145,7 @@ class Engine(asyncio.Protocol):
         try:
             items = items.__aiter__() if hasattr(items, "__aiter__") else self._threaded(iter(items))
             item = await _next(items)
-            opened = stream.Opening(item, request.accepts, answer.content_type)
+            opened = stream.Opening(item, request.accepts, answer)
             answer.content_type = opened.content_type
             self.send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
             while item is not _END:

@@ -29,7 +29,7 @@ JSON = "application/json"
 class Encoded:
     """An answer ready to send; `chunks` is set instead of `body` when the answer is a stream."""
 
-    __slots__ = ("after", "body", "chunks", "content_type", "headers", "prediction", "reason", "status")
+    __slots__ = ("after", "body", "chunks", "content_type", "headers", "item", "prediction", "reason", "status")
 
     def __init__(self, status: int, content_type: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> None:
         self.status = status
@@ -37,6 +37,7 @@ class Encoded:
         self.body = body
         self.headers = headers
         self.chunks: Any = None
+        self.item: Callable[[Any], bytes] | None = None  # how each of `chunks` becomes bytes, where that is special
         self.reason = ""  # an ErrorReason without its prefix, when the answer is a failure of ours to name
         self.prediction: str | None = None
         self.after: Sequence[Callable[[], Any]] = ()  # what runs once the answer is on its way

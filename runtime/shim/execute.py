@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from . import encode, loader, logs, payload, signature
+from . import encode, loader, logs, payload, signature, tensors
 
 INTERNAL = "internal server error"
 _JSON_TYPES = frozenset([dict, list, int, float, bool, type(None)])
@@ -21,8 +21,15 @@ class Cancelled(BaseException):
 class Executor:
     """Knows the contract and what monitoring wants; used by both engines."""
 
-    def __init__(self, contract: signature.Contract, channel: logs.LogChannel, monitoring: dict[str, str]) -> None:
+    def __init__(
+        self,
+        contract: signature.Contract,
+        channel: logs.LogChannel,
+        monitoring: dict[str, str],
+        outputs: list[dict[str, Any]] | None = None,
+    ) -> None:
         self.contract = contract
+        self._tensors = tensors.Encoder(outputs or [])
         self._channel = channel
         self._kind = monitoring.get("model_type", "")
         self._key = monitoring.get("key", "")
@@ -44,8 +51,12 @@ class Executor:
         if is_stream(result):
             answer = encode.Encoded(200, "", b"")
             answer.chunks = result
+            if request.has_tensors:
+                answer.content_type = tensors.STREAM_TYPE
+                answer.item = functools.partial(self._streamed, request, _asked(arguments, request))
         else:
-            answer = encode.encode(result)
+            tensor = request.has_tensors and not encode.is_response(result)
+            answer = self._as_tensors(result, arguments, request) if tensor else encode.encode(result)
             if self._kind and answer.status < 400:
                 answer.prediction = encode.prediction(result, self._kind, self._key)
         contract = self.contract
@@ -59,6 +70,19 @@ class Executor:
             after.append(functools.partial(contract.after, **{name: given.get(name) for name in names}))
         answer.after = after
         return answer
+
+    def _as_tensors(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> encode.Encoded:
+        try:
+            head, buffers = self._tensors.message(result, *request.model(), _asked(arguments, request))
+        except tensors.Unfit as error:
+            raise payload.Malformed(str(error)) from None
+        return encode.Encoded(200, f"{tensors.TYPE}; header={len(head)}", b"".join([head, *buffers]))
+
+    def _streamed(self, request: payload.Request, asked: tensors.Tensors, item: Any) -> bytes:
+        """One message of a stream of tensors, behind its size."""
+        head, buffers = self._tensors.message(item, *request.model(), asked)
+        size = sum(map(len, buffers))
+        return b"".join([tensors.STREAM_HEAD.pack(len(head), size), head, *buffers])
 
     def failed(self, error: BaseException, request: payload.Request) -> encode.Encoded:
         """The answer to a caller; the traceback goes to the log and nowhere else."""
@@ -86,6 +110,11 @@ class Executor:
         text = detail if isinstance(detail, str) else json.dumps(detail)
         body = {"error": text, "detail": detail, "request_id": request.request_id}
         return encode.Encoded(status, encode.JSON, encode.to_json(body), headers)
+
+
+def _asked(arguments: dict[str, Any], request: payload.Request) -> tensors.Tensors:
+    told = arguments.get("payload")
+    return told if isinstance(told, tensors.Tensors) else request.asked()
 
 
 def refusal(status: int, text: str, reason: str, request_id: str) -> encode.Encoded:

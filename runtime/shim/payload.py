@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from . import forms
+from . import forms, tensors
 from .mappings import Headers, QueryParams, parameter
 
 _scan: Any = vars(json.JSONDecoder())["scan_once"]
@@ -63,6 +63,21 @@ class Request:
             return "events"
         return "lines" if "application/x-ndjson" in told else ""
 
+    @property
+    def has_tensors(self) -> bool:
+        """Whether it came by the Open Inference Protocol, so that the answer is tensors too."""
+        return self.content_type.startswith(tensors.TYPE)
+
+    def asked(self) -> tensors.Tensors:
+        """Which outputs are wanted, and the rest of what is said beside the tensors."""
+        head = int(parameter(self.content_type, "header"))
+        return tensors.Tensors(json.loads(self.body[:head]))
+
+    def model(self) -> tuple[str, str]:
+        """Name and version in the path /v2/models/<name>/versions/<version>/infer."""
+        parts = self.path.split("/")
+        return parts[3], parts[5]
+
     def _pairs(self) -> list[tuple[str, str]]:
         if len(self._fields) < 7:
             return []
@@ -78,12 +93,16 @@ class Request:
             lowered = kind.lower()
             if lowered.startswith("application/json"):
                 return _parse_json(self.body)
+            if lowered.startswith(tensors.TYPE):
+                return tensors.decode(self.body, int(parameter(kind, "header")))
             if lowered.startswith("text/plain"):
                 return self.body.decode(parameter(kind, "charset") or "utf-8")
             if lowered.startswith("multipart/form"):
                 return forms.parse_multipart(self.body, parameter(kind, "boundary"))
             if lowered.startswith("application/x-www-form-urlencoded"):
                 return forms.parse_urlencoded(self.body, parameter(kind, "charset") or "utf-8")
+        except tensors.Unfit as error:
+            raise Malformed(str(error)) from None
         except (ValueError, LookupError, RecursionError) as error:
             shown = kind.split(";")[0]
             raise Malformed(f"the request body is not valid {shown}: {_short(error)}") from None

@@ -13,9 +13,12 @@ class Opening:
 
     __slots__ = ("content_type", "encode", "events")
 
-    def __init__(self, first: Any, accepts: str, declared: str) -> None:
+    def __init__(self, first: Any, accepts: str, answer: encode.Encoded) -> None:
         self.events = False
-        if declared:
+        declared = answer.content_type
+        if answer.item is not None:
+            self.content_type, self.encode = declared, answer.item
+        elif declared:
             self.content_type, self.encode = declared, _raw
         elif accepts == "events":
             self.content_type, self.encode = "text/event-stream", event

@@ -133,7 +133,7 @@ class Engine:
         try:
             items = _drained(items) if hasattr(items, "__aiter__") else iter(items)
             first = self._guarded(job, next, items, _END)
-            opened = stream.Opening(first, request.accepts, answer.content_type)
+            opened = stream.Opening(first, request.accepts, answer)
             answer.content_type = opened.content_type
             self._outbox.send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
             item = first

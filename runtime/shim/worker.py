@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import Any
 
-from . import asks, control, frames, loader, logs, parent, signature, sync_engine
+from . import asks, control, frames, loader, logs, parent, signature, sync_engine, tensors
 from .execute import Executor
 
 
@@ -77,9 +77,9 @@ def _serve(
         async_engine.run(_serve_async(cls, setup, data, channel, registry, out, asker))
         return
     contract = loader.construct(cls, setup, asker)
-    executor = Executor(contract, channel, setup["monitoring"])
+    executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
     engine = sync_engine.Engine(data, executor, registry, out)
-    _send_json(data, frames.LOADED, _offer(contract))
+    _send_json(data, frames.LOADED, _offer(contract, setup))
     for index in range(1, setup["threads"]):
         threading.Thread(target=engine.run, name=f"predict-{index}", daemon=True).start()
     engine.run()
@@ -97,19 +97,27 @@ async def _serve_async(
     from . import async_engine
 
     contract = loader.construct(cls, setup, asker)
-    engine = async_engine.Engine(Executor(contract, channel, setup["monitoring"]), registry, out, setup["threads"])
-    _send_json(data, frames.LOADED, _offer(contract))
+    executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
+    engine = async_engine.Engine(executor, registry, out, setup["threads"])
+    _send_json(data, frames.LOADED, _offer(contract, setup))
     await async_engine.serve(engine, data)
 
 
-def _offer(contract: signature.Contract) -> dict[str, Any]:
+def _offer(contract: signature.Contract, setup: dict[str, Any]) -> dict[str, Any]:
     return {
         "verbs": sorted(contract.verbs),
         "class": type(contract.instance).__name__,
         "is_async": contract.is_async,
         "headers": contract.wants_headers,
         "python": platform.python_version(),
+        "inputs": _declared(contract, setup, "inputs"),
+        "outputs": _declared(contract, setup, "outputs"),
     }
+
+
+def _declared(contract: signature.Contract, setup: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Tensors as cortex.yaml declares them, else as the user's object does."""
+    return tensors.declared(setup.get(name)) or tensors.declared(getattr(contract.instance, name, None))
 
 
 def _send_json(data: socket.socket, kind: int, value: dict[str, Any]) -> None:

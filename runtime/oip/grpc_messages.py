@@ -1,0 +1,114 @@
+"""The protocol's messages as our words and back."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf import json_format
+
+from cortex.inference.v2 import grpc_inference_service_pb2 as pb
+from runtime.inference import InferError, InferRequest, InferResponse, ModelMetadata, Tensor
+from runtime.oip import parameters, tensors
+
+_FIELDS = {
+    "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
+    "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
+    "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
+}  # fmt: skip
+_NO_REGIONS = "names a shared memory region; send the data itself"
+
+
+def request(told: pb.ModelInferRequest) -> InferRequest:
+    """Raises InferError; every size in the result was checked."""
+    if not told.inputs:
+        raise InferError(400, "the request has no inputs")
+    raw = told.raw_input_contents
+    if raw and len(raw) != len(told.inputs):
+        raise InferError(400, f"there are {len(told.inputs)} inputs and {len(raw)} raw_input_contents")
+    found = [_input(given, raw[at] if raw else None) for at, given in enumerate(told.inputs)]
+    tensors.check_distinct(found)
+    for output in told.outputs:
+        if "shared_memory_region" in output.parameters:
+            raise InferError(400, f"output {output.name!r} {_NO_REGIONS}", "NOT_IMPLEMENTED")
+    names = [output.name for output in told.outputs]
+    if len(set(names)) != len(names):
+        raise InferError(400, "two requested outputs have the same name")
+    said = parameters.checked(_values(told.parameters))
+    return InferRequest(told.model_name, told.model_version, told.id, found, names, said)
+
+
+def _input(given: pb.ModelInferRequest.InferInputTensor, raw: "bytes | None") -> Tensor:
+    name, datatype, shape = given.name, given.datatype, tuple(given.shape)
+    if "shared_memory_region" in given.parameters:
+        raise InferError(400, f"input {name!r} {_NO_REGIONS}", "NOT_IMPLEMENTED")
+    if raw is not None:
+        if given.HasField("contents") and given.contents.ByteSize():
+            raise InferError(400, f"input {name!r} has contents besides raw_input_contents; send one of them")
+        tensors.check_size(name, datatype, shape, len(raw))
+        return Tensor(name, datatype, shape, raw)
+    return Tensor(name, datatype, shape, _contents(given, tensors.count(name, datatype, shape)))
+
+
+def _contents(given: pb.ModelInferRequest.InferInputTensor, elements: int) -> bytes:
+    field = _FIELDS.get(given.datatype)
+    if field is None:
+        raise InferError(400, f"input {given.name!r}: {given.datatype} has no typed contents; send it raw")
+    values: Any = getattr(given.contents, field)
+    if len(values) != elements or len(given.contents.ListFields()) > 1:
+        told = f"input {given.name!r} of shape {list(given.shape)} must have {elements} elements in {field}"
+        raise InferError(400, f"{told}; it has {len(values)}")
+    if given.datatype == "BYTES":
+        return tensors.pack_bytes(values)
+    return tensors.pack(given.name, given.datatype, values)
+
+
+def _values(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, kind) for name, value in told.items() if (kind := value.WhichOneof("parameter_choice"))}
+
+
+def response(told: InferResponse, version: str = "") -> pb.ModelInferResponse:
+    message = pb.ModelInferResponse(model_name=told.model, model_version=told.version or version, id=told.id)
+    _set(message.parameters, told.parameters)
+    for tensor in told.outputs:
+        output = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        _set(output.parameters, tensor.parameters)
+        message.raw_output_contents.append(bytes(tensor.data))
+    return message
+
+
+def _set(target: Any, told: Mapping[str, Any]) -> None:
+    for name, value in told.items():
+        if isinstance(value, bool):
+            target[name].bool_param = value
+        elif isinstance(value, int):
+            target[name].int64_param = value
+        elif isinstance(value, float):
+            target[name].double_param = value
+        else:
+            target[name].string_param = str(value)
+
+
+def metadata(told: ModelMetadata) -> pb.ModelMetadataResponse:
+    message = pb.ModelMetadataResponse(name=told.name, versions=told.versions, platform=told.platform)
+    for target, declared in ((message.inputs, told.inputs), (message.outputs, told.outputs)):
+        for tensor in declared:
+            target.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    return message
+
+
+def config(told: Mapping[str, Any]) -> pb.ModelConfigResponse:
+    return pb.ModelConfigResponse(config=_parsed(told, pb.ModelConfig()))
+
+
+def statistics(told: Iterable[Mapping[str, Any]]) -> pb.ModelStatisticsResponse:
+    return pb.ModelStatisticsResponse(model_stats=[_parsed(entry, pb.ModelStatistics()) for entry in told])
+
+
+def _parsed(told: Mapping[str, Any], message: Any) -> Any:
+    # The pool is the protocol's own; its messages hold no Any that would have to be looked up elsewhere.
+    return json_format.ParseDict(dict(told), message, ignore_unknown_fields=True)
+
+
+def repository_parameters(told: Mapping[str, Any]) -> dict[str, Any]:
+    return _values(told)
+
+

@@ -1,0 +1,203 @@
+"""The paths below /v2: what each answers, and which requests may ask."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+
+from runtime.bodies import Bodies
+from runtime.config import Settings
+from runtime.inference import InferError, InferRequest
+from runtime.mounts import Visit
+from runtime.oip import compression, generate, http_request, http_response, parameters, strict_json
+from runtime.oip.admin import Admins
+from runtime.oip.registry import Registry
+from runtime.oip.server import EXTENSIONS, NAME, version
+
+_JSON = b"application/json"
+_READ = (b"GET", b"HEAD")
+_LOAD_DECODER = msgspec.json.Decoder(dict[str, Any])
+_NO_TRACES = "trace and log settings belong to the platform; see `cortex logs` and the OTEL_* variables"
+_NO_REGIONS = "shared memory is not for callers of an API; send the tensors as binary data"
+
+Answer = Callable[[Visit], Awaitable[None]]
+
+
+class OipDoor:
+    """Handler of the mount `v2`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        bodies: Bodies,
+        ready: Callable[[], bool],
+        wants_headers: Callable[[], bool],
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._bodies = bodies
+        self._ready = ready
+        self._wants_headers = wants_headers
+        self._admins = Admins(settings.admin_token_file)
+
+    async def __call__(self, visit: Visit) -> None:
+        parts = [unquote(part) for part in visit.path.decode("latin-1").split("/")] if visit.path else []
+        while parts and not parts[-1]:
+            parts.pop()  # a slash at the end
+        if len(parts) >= 2 and parts[0] == "models":
+            await self._model(visit, parts[1:])
+        elif len(parts) >= 2 and parts[0] == "repository":
+            await self._repository(visit, parts[1:])
+        else:
+            await self._server(visit, "/".join(parts))
+
+    # The server.
+
+    async def _server(self, visit: Visit, path: str) -> None:
+        if path == "":
+            _verb(visit, *_READ)
+            _json(visit, 200, {"name": NAME, "version": version(), "extensions": list(EXTENSIONS)})
+        elif path == "health/live":
+            _verb(visit, *_READ)
+            _json(visit, 200, {"live": True})
+        elif path == "health/ready":
+            _verb(visit, *_READ)
+            ready = self._ready()
+            _json(visit, 200 if ready else 503, {"ready": ready})
+        elif path in ("models/stats", "models"):
+            _verb(visit, *_READ)
+            _json(visit, 200, {"model_stats": await self._registry.statistics("", "")})
+        elif path in ("trace/setting", "logging"):
+            raise InferError(501, _NO_TRACES, "NOT_IMPLEMENTED")
+        elif path.startswith(("systemsharedmemory", "cudasharedmemory")):
+            raise InferError(501, _NO_REGIONS, "NOT_IMPLEMENTED")
+
+    # One model.
+
+    async def _model(self, visit: Visit, parts: list[str]) -> None:
+        model, *rest = parts
+        if parts == ["stats"]:
+            await self._server(visit, "models/stats")
+            return
+        told = ""
+        if len(rest) >= 2 and rest[0] == "versions":
+            told, rest = rest[1], rest[2:]
+        action = "/".join(rest)
+        if action in ("infer", "infer_stream", "generate", "generate_stream"):
+            _verb(visit, b"POST")
+            await self._compute(visit, action, model, told)
+        elif action == "trace/setting":
+            raise InferError(501, _NO_TRACES, "NOT_IMPLEMENTED")
+        elif action in ("", "ready", "config", "stats"):
+            _verb(visit, *_READ)
+            await self._describe(visit, action, model, told)
+
+    async def _describe(self, visit: Visit, action: str, model: str, told: str) -> None:
+        if action == "":
+            found = await self._registry.metadata(model, told)
+            _json(visit, 200, msgspec.to_builtins(found))
+        elif action == "ready":
+            ready = await self._registry.is_ready(model, told)
+            _json(visit, 200 if ready else 503, {"name": model, "ready": ready})
+        elif action == "config":
+            _json(visit, 200, dict(await self._registry.config(model, told)))
+        else:
+            _json(visit, 200, {"model_stats": await self._registry.statistics(model, told)})
+
+    async def _compute(self, visit: Visit, action: str, model: str, told: str) -> None:
+        encoding = visit.header(b"content-encoding")
+        if not encoding:
+            await self._infer(visit, action, model, told, visit.body)
+            return
+        body = await compression.decompress(visit.body, encoding, self._settings.max_request_bytes)
+        self._bodies.keep(None, len(body))
+        try:
+            await self._infer(visit, action, model, told, body)
+        finally:
+            self._bodies.give_back(len(body))
+
+    async def _infer(self, visit: Visit, action: str, model: str, told: str, body: bytes) -> None:
+        if action in ("generate", "generate_stream"):
+            engine = self._registry.of(model)
+            request = InferRequest(model, told, "", [])
+            self._address(visit, request)
+            try:
+                await generate.answer(visit, engine, request, body, streamed=action == "generate_stream")
+            finally:
+                visit.counted = request.counted
+            return
+        json_size = visit.header(http_response.LENGTH_HEADER)
+        request, wish = http_request.parse(body, json_size, model, told)
+        self._address(visit, request)
+        try:
+            if action == "infer":
+                await self._reply(visit, *http_response.reply(await self._registry.infer(request), wish))
+            else:
+                await generate.stream(visit, self._registry.stream(request), http_response.event)
+        finally:
+            visit.counted = request.counted
+
+    def _address(self, visit: Visit, request: InferRequest) -> None:
+        """What the request's way through the front needs."""
+        exchange = visit.exchange
+        began, timeout = exchange.began, self._settings.request_timeout
+        limits = [limit for limit in (timeout, exchange.timeout) if limit]
+        request.began = began
+        request.deadline = parameters.deadline(request.parameters, began, began + min(limits) if limits else 0.0)
+        request.request_id = exchange.request_id
+        request.traceparent = exchange.fields[5]
+        request.attempt = exchange.attempt
+        if self._wants_headers():
+            pairs = [field.decode("latin-1") for field in exchange.fields[6:]]
+            request.headers = dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+    async def _reply(self, visit: Visit, kind: bytes, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        accept = visit.header(b"accept-encoding")
+        if accept and (encoding := compression.wanted(accept)):
+            smaller = await compression.compress(body, encoding)
+            if smaller is not None:
+                body, headers = smaller, [*headers, (b"content-encoding", encoding)]
+        visit.reply(200, kind, body, headers)
+
+    # The repository.
+
+    async def _repository(self, visit: Visit, parts: list[str]) -> None:
+        if parts[0] not in ("index", "models"):
+            parts = parts[1:]  # the name of a repository, of which there is one
+        if parts == ["index"]:
+            _verb(visit, b"POST", *_READ)
+            await self._index(visit)
+        elif len(parts) == 3 and parts[0] == "models" and parts[2] in ("load", "unload"):
+            _verb(visit, b"POST")
+            self._admins.check(visit.header(b"authorization").decode("latin-1"))
+            told = _object(visit.body).get("parameters") or {}
+            if not isinstance(told, dict):
+                raise InferError(400, "'parameters' must be an object")
+            if parts[2] == "load":
+                await self._registry.load(parts[1], told)
+            else:
+                await self._registry.unload(parts[1], dependents=told.get("unload_dependents") is True)
+            visit.reply(200, _JSON, b"{}")
+
+    async def _index(self, visit: Visit) -> None:
+        only_ready = _object(visit.body).get("ready") is True
+        entries = await self._registry.index()
+        told = [msgspec.to_builtins(entry) for entry in entries if entry.state == "READY" or not only_ready]
+        _json(visit, 200, told)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    return strict_json.decode(_LOAD_DECODER, body) if body.strip() else {}
+
+
+def _verb(visit: Visit, *allowed: bytes) -> None:
+    if visit.method not in allowed:
+        told = ", ".join(verb.decode() for verb in allowed)
+        raise InferError(405, f"this path answers to {told} only", "NOT_IMPLEMENTED", headers=(("allow", told),))
+
+
+def _json(visit: Visit, status: int, value: Any) -> None:
+    visit.reply(status, _JSON, strict_json.encode(value), [] if status < 500 else [(b"retry-after", b"1")])

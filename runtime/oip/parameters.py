@@ -1,0 +1,34 @@
+"""Parameters of requests: which of them we read, which belong to servers alone, and the deadline they ask for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.inference import InferError, Parameters
+
+_RESERVED = "triton_"
+_MICROSECOND = 1e-6
+
+
+def checked(told: Mapping[str, Any] | None) -> Parameters:
+    """Raises InferError for values that are none of the protocol's kinds, and for names that callers may not use."""
+    if not told:
+        return {}
+    for name, value in told.items():
+        if not isinstance(value, (bool, int, float, str)):
+            raise InferError(400, f"parameter {name[:80]!r} must be a boolean, a number or a string")
+        if name.startswith(_RESERVED):
+            raise InferError(400, f"parameter {name[:80]!r} is reserved: names that begin with {_RESERVED} are")
+    return told
+
+
+def deadline(told: Parameters, began: float, others: float) -> float:
+    """The earlier of `others` (0 for none) and what the parameter `timeout`, in microseconds, asks for."""
+    timeout = told.get("timeout")
+    if timeout is None:
+        return others
+    if isinstance(timeout, (bool, str)) or timeout < 0:
+        raise InferError(400, "parameter 'timeout' must be a number of microseconds")
+    if timeout == 0:
+        return others
+    asked = began + timeout * _MICROSECOND
+    return min(asked, others) if others else asked

@@ -1,0 +1,60 @@
+"""Which engine has which model: the Engine of engines that the protocol's doors talk to."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from runtime.inference import Engine, InferError, InferRequest, InferResponse, ModelMetadata, RepositoryEntry
+
+
+class Member(Engine, Protocol):
+    """An engine that says whether a model is its own, without waiting."""
+
+    def owns(self, model: str) -> bool: ...
+
+
+class Registry:
+    """Engines in the order in which they are asked."""
+
+    def __init__(self) -> None:
+        self._engines: list[Member] = []
+
+    def add(self, engine: Member) -> None:
+        self._engines.append(engine)
+
+    def of(self, model: str) -> Member:
+        """Raises InferError 404."""
+        if not model:
+            raise InferError(400, "the request names no model")
+        for engine in self._engines:
+            if engine.owns(model):
+                return engine
+        raise InferError(404, f"there is no model {model[:80]!r} here; /v2/repository/index lists all", "NOT_FOUND")
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        return await self.of(request.model).infer(request)
+
+    def stream(self, request: InferRequest) -> AsyncIterator[InferResponse]:
+        return self.of(request.model).stream(request)
+
+    async def metadata(self, model: str, version: str) -> ModelMetadata:
+        return await self.of(model).metadata(model, version)
+
+    async def config(self, model: str, version: str) -> Mapping[str, Any]:
+        return await self.of(model).config(model, version)
+
+    async def statistics(self, model: str, version: str) -> Sequence[Mapping[str, Any]]:
+        if model:
+            return await self.of(model).statistics(model, version)
+        return [entry for engine in self._engines for entry in await engine.statistics("", "")]
+
+    async def is_ready(self, model: str, version: str) -> bool:
+        return await self.of(model).is_ready(model, version)
+
+    async def index(self) -> Sequence[RepositoryEntry]:
+        return [entry for engine in self._engines for entry in await engine.index()]
+
+    async def load(self, model: str, parameters: Mapping[str, Any]) -> None:
+        await self.of(model).load(model, parameters)
+
+    async def unload(self, model: str, *, dependents: bool) -> None:
+        await self.of(model).unload(model, dependents=dependents)
