@@ -7,11 +7,13 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from runtime import asks, dispatch, errors, guard, http_door, logs, metrics, state_file, tracing, workers
+from runtime import asks, dispatch, errors, guard, http_door, logs, metrics, mounts, state_file, tracing, workers
 from runtime.config import Settings
+from runtime.oip import registry
 
 if TYPE_CHECKING:
     from runtime.grpc_door import GrpcDoor
+    from runtime.oip.http_door import OipDoor
 
 # Draining ends once nothing came for this long: what the gateway sent before it heard of the stop is still served.
 _QUIET_SECONDS = 0.3
@@ -37,6 +39,10 @@ class Replica:
         self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready)
         self._mount_openai(settings)
+        self._models = registry.Registry()
+        self._oip: OipDoor | None = None
+        self._door.mounts.add(b"v2", self._first_of_oip)
+        self._door.mounts.decoding.add(b"v2")
         self._grpc: GrpcDoor | None = None
         self._grpc_listens = not settings.grpc_address
         self._state = state_file.StateFile(settings.state_file, self._observe)
@@ -53,6 +59,23 @@ class Replica:
 
             models = (settings.short_name, *routes.model_names(settings.models))
             self._door.mounts.add(b"v1", routes.Routes(self._dispatcher, settings.task, models, self._log.say).serve)
+
+    async def _first_of_oip(self, visit: mounts.Visit) -> None:
+        await self._open_oip()(visit)
+
+    def _open_oip(self) -> "OipDoor":
+        """On first use: its imports would only delay a start."""
+        if self._oip is None:
+            from runtime.oip import http_door as oip_door
+            from runtime.oip import predictor_engine
+
+            if self._settings.predictor_type != "triton":
+                self._models.add(predictor_engine.PredictorEngine(self._settings, self._dispatcher))
+            self._oip = oip_door.OipDoor(
+                self._settings, self._models, self._door.bodies, self._serves, lambda: self._dispatcher.wants_headers
+            )
+            self._door.mounts.add(b"v2", self._oip)
+        return self._oip
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -92,8 +115,12 @@ class Replica:
         async with asyncio.TaskGroup() as group:
             if self._settings.grpc_address:
                 from runtime.grpc_door import GrpcDoor
+                from runtime.oip import grpc_servicer as oip
 
+                self._open_oip()
                 self._grpc = GrpcDoor(self._settings, self._dispatcher, self._door)
+                service = oip.InferenceService(self._settings, self._models, self._door, self._serves)
+                self._grpc.add(oip.SERVICE, service.handlers(), oip.POOL)
                 await self._grpc.start()
                 self._grpc_listens = True
                 self._on_change()
@@ -120,12 +147,15 @@ class Replica:
     async def _follow_health(self, door: "GrpcDoor") -> None:
         while True:
             self._changed.clear()
-            await door.set_ready(ready=self._ready and not self._stop.is_set())
+            await door.set_ready(ready=self._serves())
             await self._changed.wait()
 
     @property
     def _ready(self) -> bool:
         return self._pool.ready and self._grpc_listens
+
+    def _serves(self) -> bool:
+        return self._ready and not self._stop.is_set()
 
     def _on_change(self) -> None:
         if self._ready and self._ready_time is None:

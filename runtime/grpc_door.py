@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
-from google.protobuf import json_format, message, struct_pb2
-from google.rpc import status_pb2
+from google.protobuf import descriptor_pool, json_format, message, struct_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from grpc_status import rpc_status
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
-from runtime import config, errors, grpc_errors, http_protocol, tracing
+from runtime import config, errors, grpc_errors, grpc_pools, http_protocol, tracing
 from runtime.awaited import AwaitedCall
 from runtime.bodies import FREE_BYTES
 from runtime.calls import Stage
@@ -85,7 +83,7 @@ class Predictions:
         request_id = headers.get("x-request-id", "")[:200].encode() or self._door.new_request_id()
         if request is None:
             self._door.refused(errors.NO_MESSAGE.status, began)
-            await _abort(context, errors.NO_MESSAGE, request_id.decode())
+            await grpc_errors.abort(context, errors.NO_MESSAGE, request_id.decode())
         call = Rpc(began, request)
         call.attempt = http_protocol.attempt(attempt.encode())
         call.body, content_type = _payload(request)
@@ -130,7 +128,7 @@ class Predictions:
             text = grpc_errors.text(body, call.content_type)
             failure = errors.Failure(call.status, call.reason or "UNSPECIFIED", text)
         if failure is not None:
-            await _abort(context, failure, call.request_id)
+            await grpc_errors.abort(context, failure, call.request_id)
 
 
 class GrpcDoor:
@@ -149,19 +147,27 @@ class GrpcDoor:
         self._server = grpc.aio.server(options=options)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._server.add_generic_rpc_handlers((Predictions(dispatcher, door).handlers(),))
-        names = [_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, self._server)
+        self._names: list[str] = []
+        self._pools: Any = grpc_pools.Pools(descriptor_pool.Default())
+        self.add(_SERVICE, Predictions(dispatcher, door).handlers(), pb.DESCRIPTOR.pool)
         self.port = 0
 
+    def add(self, name: str, handlers: grpc.GenericRpcHandler, pool: Any) -> None:
+        """One more service, with health and reflection, before `start`. Its messages are in `pool`."""
+        self._names.append(name)
+        self._pools.add(pool)
+        self._server.add_generic_rpc_handlers((handlers,))
+
     async def start(self) -> None:
+        told = [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(told, self._server, self._pools)
         await self.set_ready(ready=False)
         self.port = self._server.add_insecure_port(self._address)
         await self._server.start()
 
     async def set_ready(self, *, ready: bool) -> None:
         code = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        for name in ("", _SERVICE):
+        for name in ("", *self._names):
             await self._health.set(name, code)
 
     async def stop(self, grace: float) -> None:
@@ -173,14 +179,6 @@ def _parse(data: bytes) -> pb.PredictRequest | None:
         return pb.PredictRequest.FromString(data)
     except message.DecodeError:
         return None
-
-
-async def _abort(context: Any, failure: errors.Failure, request_id: str) -> NoReturn:
-    status: status_pb2.Status = grpc_errors.to_status(failure, request_id)
-    ended = rpc_status.to_status(status)
-    trailers = (*ended.trailing_metadata, ("x-request-id", request_id), *failure.headers)
-    await context.abort(ended.code, ended.details, trailers)
-    raise AssertionError("abort always raises")
 
 
 def _fields(

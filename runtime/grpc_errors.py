@@ -1,9 +1,11 @@
 """HTTP statuses as gRPC codes, with the ErrorInfo that every Cortex error carries."""
 
 import json
+from typing import Any, NoReturn
 
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from runtime import errors
 
@@ -32,6 +34,15 @@ def to_status(failure: errors.Failure, request_id: str) -> status_pb2.Status:
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+async def abort(context: Any, failure: errors.Failure, request_id: str) -> NoReturn:
+    """Ends an RPC with what the HTTP door would have said."""
+    status: status_pb2.Status = to_status(failure, request_id)
+    ended = rpc_status.to_status(status)
+    trailers = (*ended.trailing_metadata, ("x-request-id", request_id), *failure.headers)
+    await context.abort(ended.code, ended.details, trailers)
+    raise AssertionError("abort always raises")
 
 
 def text(body: bytes, content_type: str) -> str:

@@ -81,6 +81,9 @@ class HttpDoor:
     def wants_headers(self) -> bool:
         return self._dispatcher.wants_headers
 
+    def takes_encoded(self, path: bytes) -> bool:
+        return self.mounts.takes_encoded(path)
+
     def new_request_id(self) -> bytes:
         return b"%b%016x" % (self._prefix, next(self._numbers))
 

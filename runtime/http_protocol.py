@@ -42,6 +42,7 @@ class Door(Protocol):
     def suffice(self, exchange: Exchange, status: int) -> None: ...
     def refused(self, status: int, began: float) -> None: ...
     def new_request_id(self) -> bytes: ...
+    def takes_encoded(self, path: bytes) -> bool: ...
     @property
     def wants_headers(self) -> bool: ...
     @property
@@ -248,7 +249,7 @@ class Connection(asyncio.Protocol):
             if method == b"OPTIONS" and b"access-control-request-method" in known:
                 exchange.preflight = known.get(b"access-control-request-headers", b"")
         if (encoding := known.get(b"content-encoding")) and encoding.lower() != b"identity":
-            exchange.failure = errors.encoded(encoding)
+            exchange.failure = None if self.door.takes_encoded(path) else errors.encoded(encoding)
         if (asked := known.get(b"x-request-timeout-ms")) is not None:
             exchange.timeout = _seconds(asked)
             if exchange.timeout is None:

@@ -94,10 +94,14 @@ class Mounts:
     def __init__(self) -> None:
         self._handlers: dict[bytes, Handler] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.decoding: set[bytes] = set()  # prefixes whose handlers understand a content-encoding
 
     def add(self, prefix: bytes, handler: Handler) -> None:
         """`prefix` is one path segment, such as b"v2"."""
         self._handlers[prefix] = handler
+
+    def takes_encoded(self, path: bytes) -> bool:
+        return path[1:].partition(b"/")[0] in self.decoding
 
     def serve(self, exchange: Exchange, refused: Callable[[int, float], None]) -> bool:
         """Starts the handler of the exchange's path, if there is one. `refused` counts what no dispatcher counts."""

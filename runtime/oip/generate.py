@@ -1,7 +1,7 @@
 """Generate: one JSON object in, one out, or a stream of server-sent events.
 
-A model that declares its inputs gets the fields that bear their names as tensors and the rest as parameters. A predictor
-that declares none gets the object as its payload, and its answer is the caller's.
+A model that declares its inputs gets the fields that bear their names as tensors and the rest as parameters. A
+predictor that declares none gets the object as its payload, and its answer is the caller's.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from runtime.mounts import Visit
 from runtime.oip import parameters, strict_json, tensors
 from runtime.oip.predictor_engine import PredictorEngine
 from runtime.oip.registry import Member
+from runtime.oip.worker_call import WorkerCall
 
 _EVENTS = b"text/event-stream"
 _JSON = b"application/json"
@@ -107,13 +108,13 @@ async def _as_is(visit: Visit, engine: PredictorEngine, request: InferRequest, b
     try:
         if streamed:
             visit.begin(_EVENTS)
-            async for chunk in call.chunks() if call.streams else _once(_line(call.content_type, call.body)):
+            async for chunk in call.parts() if call.streams else _once(call):
                 await visit.write(chunk)
-            visit.end()
+            visit.end(broken=call.broken)
         elif call.streams:
-            await _single(visit, request, call.content_type, call.chunks())
+            await _single(visit, request, call.content_type, call.parts())
         else:
-            visit.reply(200, _JSON, strict_json.encode(_named(request, call.content_type, call.body)))
+            visit.reply(200, _JSON, strict_json.encode(_named(request, call.content_type, await call.answer())))
     finally:
         engine.done(call)
 
@@ -143,5 +144,5 @@ def _line(kind: str, body: bytes) -> bytes:
     return b"data: %b\n\n" % strict_json.encode({"text_output": body.decode("utf-8", "replace")})
 
 
-async def _once(chunk: bytes) -> AsyncIterator[bytes]:
-    yield chunk
+async def _once(call: WorkerCall) -> AsyncIterator[bytes]:
+    yield _line(call.content_type, await call.answer())

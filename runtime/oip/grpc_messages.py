@@ -62,7 +62,9 @@ def _contents(given: pb.ModelInferRequest.InferInputTensor, elements: int) -> by
 
 
 def _values(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: getattr(value, kind) for name, value in told.items() if (kind := value.WhichOneof("parameter_choice"))}
+    return {
+        name: getattr(value, kind) for name, value in told.items() if (kind := value.WhichOneof("parameter_choice"))
+    }
 
 
 def response(told: InferResponse, version: str = "") -> pb.ModelInferResponse:
@@ -110,5 +112,3 @@ def _parsed(told: Mapping[str, Any], message: Any) -> Any:
 
 def repository_parameters(told: Mapping[str, Any]) -> dict[str, Any]:
     return _values(told)
-
-

@@ -22,6 +22,7 @@ from runtime.oip.admin import Admins
 from runtime.oip.registry import Registry
 from runtime.oip.server import EXTENSIONS, NAME, version
 
+POOL = pb.DESCRIPTOR.pool
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _WANTS_FINAL = "triton_enable_empty_final_response"
 _IS_FINAL = "triton_final_response"
@@ -117,9 +118,7 @@ class InferenceService:
 
     # Inference.
 
-    async def _model_infer(
-        self, told: pb.ModelInferRequest, visitor: Visitor, context: Any
-    ) -> pb.ModelInferResponse:
+    async def _model_infer(self, told: pb.ModelInferRequest, visitor: Visitor, context: Any) -> pb.ModelInferResponse:
         request = self._request(told, visitor, context.time_remaining())
         held = self._hold(told)
         try:

@@ -6,7 +6,6 @@ from urllib.parse import unquote
 
 import msgspec
 
-
 from runtime.bodies import Bodies
 from runtime.config import Settings
 from runtime.inference import InferError, InferRequest

@@ -33,7 +33,7 @@ class PredictorEngine:
         try:
             await call.opened()
             if not call.streams:
-                response = self._checked(wire.response(call.content_type, call.body))
+                response = self._checked(wire.response(call.content_type, await call.answer()))
             else:
                 response = await self._only(call)
         finally:
@@ -45,10 +45,11 @@ class PredictorEngine:
         try:
             await call.opened()
             if not call.streams:
-                yield self._checked(wire.response(call.content_type, call.body))
+                yield self._checked(wire.response(call.content_type, await call.answer()))
                 return
-            async for response in wire.responses(call.chunks()):
+            async for response in wire.responses(call.parts()):
                 yield self._checked(response)
+            call.check()
             yield InferResponse(self.name, VERSION, request.id, [])
         finally:
             self._end(call)
@@ -137,7 +138,8 @@ class PredictorEngine:
         if self._dispatcher.wants_headers:
             for name, value in request.headers.items():
                 if name != "accept":
-                    call.fields += (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
+                    told = value.replace("\0", "").encode("latin-1", "replace")
+                    call.fields += (name.encode("latin-1", "replace"), told)
         call.body, call.attempt, call.deadline = body, request.attempt, request.deadline
         request.counted = True
         self._dispatcher.submit(call)
@@ -150,7 +152,8 @@ class PredictorEngine:
 
     async def _only(self, call: WorkerCall) -> InferResponse:
         """The single response of a predictor that yields."""
-        found = [response async for response in wire.responses(call.chunks())]
+        found = [response async for response in wire.responses(call.parts())]
+        call.check()
         if len(found) != 1:
             told = f"the predictor gave {len(found)} responses; only generate_stream and the streaming RPC take those"
             raise InferError(400, told)

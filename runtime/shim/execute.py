@@ -42,7 +42,7 @@ class Executor:
 
     def finish(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> encode.Encoded:
         """Encodes what the method returned; runs in the part that may be cancelled, as it may call user code."""
-        if self._plain and type(result) in _JSON_TYPES:
+        if self._plain and type(result) in _JSON_TYPES and not request.has_tensors:
             return encode.Encoded(200, encode.JSON, encode.to_json(result))
         after: list[Callable[[], Any]] = []
         if type(result) is tuple and len(result) == 2 and callable(result[1]):

@@ -1,4 +1,4 @@
-"""Tensors for a predictor and back: named arrays in, named arrays out, in the binary form of the Open Inference Protocol.
+"""Tensors for a predictor and back: named arrays in, named arrays out, as the Open Inference Protocol has them.
 
 A message is JSON and the raw tensors behind it; the content type says how long the JSON is. With numpy in the user's
 environment inputs are arrays (views of the message, so read-only), else nested lists.
@@ -130,7 +130,7 @@ class Encoder:
         self._order = list(self._datatypes)
 
     def message(self, result: Any, model: str, version: str, asked: Tensors) -> tuple[bytes, list[Any]]:
-        """The JSON and the buffers behind it. Raises Unfit for outputs that are not there, else TypeError, ValueError."""
+        """The JSON and the buffers behind it. Raises Unfit where an output is not there, else TypeError, ValueError."""
         named = self._named(result)
         names = asked.outputs or list(named)
         outputs, buffers = [], []
