@@ -7,6 +7,8 @@ environment inputs are arrays (views of the message, so read-only), else nested 
 from __future__ import annotations
 
 import collections.abc
+import functools
+import importlib
 import itertools
 import json
 import math
@@ -49,12 +51,11 @@ class Tensors(dict):  # type: ignore[type-arg]
         self.outputs: list[str] = [name if isinstance(name, str) else name["name"] for name in wanted]
 
 
+@functools.lru_cache(maxsize=1)
 def numpy() -> Any:
     """The user's numpy, or None."""
     try:
-        import numpy as found
-
-        return found
+        return importlib.import_module("numpy")
     except ImportError:
         return None
 
