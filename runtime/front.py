@@ -13,6 +13,7 @@ from runtime.oip import registry
 
 if TYPE_CHECKING:
     from runtime.grpc_door import GrpcDoor
+    from runtime.models.repository import Repository
     from runtime.oip.http_door import OipDoor
 
 # Draining ends once nothing came for this long: what the gateway sent before it heard of the stop is still served.
@@ -36,6 +37,7 @@ class Replica:
             spans=self._spans,
         )
         self._asks = asks.Asks()
+        self._models: Repository | None = None
         self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready)
         self._mount_openai(settings)
@@ -84,7 +86,7 @@ class Replica:
         await self._door.listen()
         self._log.say("info", f"listening on {self._settings.http_address}")
         tasks: list[asyncio.Future[None]] = [
-            asyncio.ensure_future(task) for task in (self._pool.run(), self._state.run(), self._door.sweep())
+            asyncio.ensure_future(task) for task in (self._work(), self._state.run(), self._door.sweep())
         ]
         tasks += [asyncio.ensure_future(self._grpc_and_metrics()), asyncio.ensure_future(self._stopped())]
         try:
@@ -100,6 +102,25 @@ class Replica:
             return 0
         finally:
             await self._shut_down(tasks)
+
+    async def _work(self) -> None:
+        """First the models that are to be here before anything is loaded, then the workers."""
+        if not self._settings.models:
+            await self._pool.run()
+            return
+        from runtime.models import desk, opening
+
+        try:
+            self._models = opening.open_repository(self._settings, self._log.say)
+            desk.Desk(self._models).register(self._asks)
+            await self._models.start()
+        except opening.FAILURES as error:
+            self._log.say("error", str(error))
+            self._pool.fatal.set_result(state_file.LoadFailure("MODEL_FAILED", str(error), None, time.time()))
+            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._models.run())
+            group.create_task(self._pool.run())
 
     async def _stopped(self) -> None:
         await self._stop.wait()
@@ -176,6 +197,8 @@ class Replica:
         else:
             state = "UNREADY" if pool.started and self._grpc_listens else "STARTING"
         text = failure.message.rstrip().rsplit("\n", 1)[-1] if failure else ""
+        if self._models is not None:
+            text = text or self._models.progress
         return state_file.State(state, text, self._ready_time, failure, pool.describe(), pool.fork_server_pid)
 
     async def _drain(self) -> None:
@@ -204,6 +227,8 @@ class Replica:
         if self._grpc is not None:
             await self._grpc.stop(0.2)
         await self._pool.stop()
+        if self._models is not None:
+            await self._models.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

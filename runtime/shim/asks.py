@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from typing import Any, Dict, Tuple
 
 from . import frames
 
+_SLICE_SECONDS = 0.5
 Answer = Tuple[Dict[str, Any], bytes]
 
 
@@ -52,8 +54,12 @@ class Asker:
             self._sock.sendall(frames.pack_start(frames.ASK, number, head, len(body)))
             if body:
                 self._sock.sendall(body)
+        end = None if timeout is None else time.monotonic() + timeout
         try:
-            if not waiting.done.wait(timeout):
+            # In pieces: a request that is cancelled stops waiting at the next one.
+            while not waiting.done.wait(_SLICE_SECONDS if end is None else min(_SLICE_SECONDS, end - time.monotonic())):
+                if end is None or time.monotonic() < end:
+                    continue
                 raise TimeoutError(f"the front did not answer {kind!r} within {timeout} s")
         finally:
             self._waiting.pop(number, None)

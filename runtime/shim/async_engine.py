@@ -102,6 +102,8 @@ class Engine(asyncio.Protocol):
                 await self._after(function)
             if self._out is not None and request.partial:
                 self._out.finish()
+            if request.held is not None:
+                request.held.close()
 
     def _done(self, job: TaskJob, task: asyncio.Task[None]) -> None:
         self._registry.forget(job)

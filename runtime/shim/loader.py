@@ -108,7 +108,7 @@ def construct(cls: Any, setup: dict[str, Any], asker: asks.Asker) -> signature.C
 
     def model_client() -> models.ModelClient:
         if not client:
-            client.append(models.ModelClient(setup["project_dir"], setup["models"]))
+            client.append(models.ModelClient(asker, setup["worker"]))
         return client[0]
 
     offered: dict[str, Callable[[], Any]] = {
@@ -120,12 +120,23 @@ def construct(cls: Any, setup: dict[str, Any], asker: asks.Asker) -> signature.C
     }
     try:
         arguments = signature.constructor_arguments(cls, offered)
-        instance = cls(**arguments)
-        if client:
-            client[0].attach(instance)
+        instance = _attached(cls, arguments, client[0]) if client else cls(**arguments)
         return signature.inspect_instance(instance)
     except signature.Invalid as error:
         raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None
     except BaseException as error:  # sys.exit() in a constructor must not look like a stop
         reason = "OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED"
         raise LoadError(reason, user_traceback(error)) from None
+
+
+def _attached(cls: Any, arguments: dict[str, Any], client: models.ModelClient) -> Any:
+    """An instance whose constructor may call get_model() already, which needs the instance's own load_model()."""
+    if type(cls).__call__ is not type.__call__:  # a metaclass that makes instances in its own way
+        instance = cls(**arguments)
+        client.attach(instance)
+        return instance
+    instance = cls.__new__(cls) if cls.__new__ is object.__new__ else cls.__new__(cls, **arguments)
+    client.attach(instance)
+    if isinstance(instance, cls):
+        instance.__init__(**arguments)
+    return instance

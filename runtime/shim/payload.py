@@ -19,7 +19,7 @@ class Malformed(Exception):
 class Request:
     """One request as it came over the data socket. Everything is decoded when first asked for."""
 
-    __slots__ = ("_fields", "_traceparent", "body", "content_type", "method", "number", "partial")
+    __slots__ = ("_fields", "_traceparent", "body", "content_type", "held", "method", "number", "partial")
 
     def __init__(self, number: int, head: bytes, body: bytes) -> None:
         # The last one is all headers in one piece.
@@ -29,6 +29,7 @@ class Request:
         self.content_type = fields[3]
         self.body = body
         self.partial: str | None = None  # a line the user's code has begun to print
+        self.held: Any = None  # models this request uses (model_memory.Pins)
         self._traceparent = ""
 
     @property

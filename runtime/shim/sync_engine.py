@@ -87,6 +87,8 @@ class Engine:
         finally:
             if self._out is not None and request.partial:
                 self._out.finish()
+            if request.held is not None:
+                request.held.close()
             logs.current.reset(token)
 
     def _answer(self, job: control.ThreadJob, request: Request) -> encode.Encoded:

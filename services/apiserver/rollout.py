@@ -16,7 +16,8 @@ BAKE_SECONDS = 1.0
 BAKE_AFTER_CRASH_SECONDS = 15.0
 # The second crash condemns: the first may be somebody's kill -9.
 CRASHES_TO_CONDEMN = 2
-# A process that dies while it loads, and says nothing of why, gets this many tries: the cause may be outside.
+# A process that dies while it loads and says nothing of why, or whose models cannot be fetched, gets this many tries:
+# the cause may be outside.
 CRASHES_WHILE_LOADING = 3
 # A node may ask for a bundle a moment before the apiserver has it again; no bundle for this long is a failure.
 BUNDLE_SECONDS = 10.0
@@ -172,7 +173,7 @@ def _load_fault(seen: observation.Observation, replica: model.Replica, since: fl
     fatal = reason in _DETERMINISTIC
     if reason is model.Reason.BUNDLE_FAILED:
         fatal = replica.restart_count > 0 or now - replica.create_time > BUNDLE_SECONDS
-    elif reason in CRASHES and replica.ready_time is None:
+    elif (reason in CRASHES or reason is model.Reason.MODEL_FAILED) and replica.ready_time is None:
         fatal = tries >= CRASHES_WHILE_LOADING
     reason = model.Reason.CRASH_LOOP if reason is model.Reason.UNSPECIFIED else reason
     return _Fault(reason, f"Replica {replica.id} could not load:\n{failure.message}") if fatal else None

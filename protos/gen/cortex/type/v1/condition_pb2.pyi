@@ -43,6 +43,7 @@ class ConditionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONDITION_REASON_STOPPING: _ClassVar[ConditionReason]
     CONDITION_REASON_EXITED: _ClassVar[ConditionReason]
     CONDITION_REASON_OK: _ClassVar[ConditionReason]
+    CONDITION_REASON_MODEL_FAILED: _ClassVar[ConditionReason]
 CONDITION_STATUS_UNSPECIFIED: ConditionStatus
 CONDITION_STATUS_TRUE: ConditionStatus
 CONDITION_STATUS_FALSE: ConditionStatus
@@ -71,6 +72,7 @@ CONDITION_REASON_BUNDLE_FAILED: ConditionReason
 CONDITION_REASON_STOPPING: ConditionReason
 CONDITION_REASON_EXITED: ConditionReason
 CONDITION_REASON_OK: ConditionReason
+CONDITION_REASON_MODEL_FAILED: ConditionReason
 
 class Condition(_message.Message):
     __slots__ = ("type", "status", "reason", "message", "last_transition_time")
