@@ -114,6 +114,7 @@ def test_the_limit_in_memory_unloads_the_longest_unused(tmp_path: pathlib.Path) 
         for name in "abac":
             assert text(replica, model=name) == name
         replica.wait_line("unloaded b")
+        replica.wait_line("loaded c")
         loaded = [line["message"] for line in replica.lines() if line["message"].startswith("loaded")]
         assert loaded == ["loaded a", "loaded b", "loaded c"]
 
@@ -176,6 +177,7 @@ def test_no_request_fails_while_models_are_swapped(tmp_path: pathlib.Path) -> No
         threads = [threading.Thread(target=load) for _ in range(3)]
         for thread in threads:
             thread.start()
+        replicas.wait_for(lambda: len(seen) > 10)
         for index in range(1, swaps + 1):
             put_over = models / "m" / "weights.txt"
             put_over.with_suffix(".new").write_text(str(index))
