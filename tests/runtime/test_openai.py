@@ -191,7 +191,8 @@ def test_completions_of_one_prompt_and_of_several(client: openai.OpenAI) -> None
     assert [choice.text for choice in answer.choices] == [f"prompt {number} " for number in range(40)]
     assert answer.usage is not None and answer.usage.prompt_tokens == 120
     texts = ["", "", ""]
-    for chunk in client.completions.create(model="demo", prompt=["plain:a", "pieces:b c", [1]], stream=True):  # type: ignore[list-item]
+    mixed: Any = ["plain:a", "pieces:b c", [1]]
+    for chunk in client.completions.create(model="demo", prompt=mixed, stream=True):
         texts[chunk.choices[0].index] += chunk.choices[0].text
     assert texts == ["a", "b c ", "[1]"]
 
