@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from . import control, encode, frames, logs, stream
-from .execute import Executor, fields
+from .execute import Executor, fields, run_after
 from .payload import Request
 
 _END = object()
@@ -187,11 +187,11 @@ class Engine(asyncio.Protocol):
 
     async def _after(self, after: Callable[[], Any]) -> None:
         try:
-            function = getattr(after, "func", after)
-            if asyncio.iscoroutinefunction(function):
+            function = after.func if isinstance(after, functools.partial) else after
+            if any(asyncio.iscoroutinefunction(way) for way in (function, getattr(function, "__call__", None))):  # noqa: B004
                 await after()
             else:
-                await self._in_thread(after)
+                await self._in_thread(functools.partial(run_after, after))
         except BaseException as error:
             self._executor.report(error)
 

@@ -19,6 +19,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import asgi
+
 _HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 # The front frames the answer itself.
 _HOP_BY_HOP = frozenset(["connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"])
@@ -42,15 +44,22 @@ class Encoded:
         self.prediction: str | None = None
         self.after: Sequence[Callable[[], Any]] = ()  # what runs once the answer is on its way
 
+    def begin(self, status: int, pairs: list[tuple[str, str]]) -> None:
+        """Takes status and headers of a response. Raises ValueError where a header is not valid."""
+        kinds = [value for name, value in pairs if name.lower() == "content-type"]
+        self.status, self.content_type = status, kinds[0] if kinds else self.content_type
+        check_headers([("content-type", self.content_type)])
+        self.headers = check_headers([(name, value) for name, value in pairs if name.lower() != "content-type"])
 
-def encode(result: Any) -> Encoded:
-    """Raises TypeError or ValueError when `result` has no JSON form."""
+
+def encode(result: Any, request: Any = None) -> Encoded:
+    """Raises TypeError or ValueError when `result` has no JSON form. Files that send themselves read the request."""
     if isinstance(result, (bytes, bytearray, memoryview)):
         return Encoded(200, "application/octet-stream", bytes(result))
     if isinstance(result, str):
         return Encoded(200, "text/plain; charset=utf-8", result.encode("utf-8"))
     if is_response(result):
-        return _as_is(result)
+        return _as_is(result, request)
     return Encoded(200, JSON, to_json(result))
 
 
@@ -131,21 +140,28 @@ _dumps = _make_dumps()
 
 def is_response(value: Any) -> bool:
     """Whether it is a response object of a web framework, such as Starlette's."""
+    if not isinstance(getattr(value, "status_code", None), int):
+        return False
     names = ("body", "content", "body_iterator", "get_data")
-    return isinstance(getattr(value, "status_code", None), int) and any(hasattr(value, name) for name in names)
+    return any(hasattr(value, name) for name in names) or asgi.sends_itself(value)
 
 
-def _as_is(response: Any) -> Encoded:
-    pairs = _header_pairs(response)
-    content_type = next((value for name, value in pairs if name.lower() == "content-type"), "")
-    content_type = content_type or getattr(response, "media_type", None) or ""
-    rest = [(name, value) for name, value in pairs if name.lower() != "content-type"]
-    kept = check_headers(rest)
-    check_headers([("content-type", content_type)])
-    chunks = getattr(response, "body_iterator", None)
-    body = b"" if chunks is not None else _body(response)
-    answer = Encoded(response.status_code, content_type, body, kept)
-    answer.chunks = chunks
+def _as_is(response: Any, request: Any) -> Encoded:
+    answer = Encoded(response.status_code, "", b"")
+    background = getattr(response, "background", None)
+    if callable(background):
+        answer.after = [background]
+    if asgi.sends_itself(response):
+        if background is not None:
+            response.background = None  # else it would keep the answer from its end
+        answer.content_type = "application/octet-stream"
+        answer.chunks = asgi.chunks(response, request, answer)
+        return answer
+    answer.content_type = getattr(response, "media_type", None) or ""
+    answer.begin(response.status_code, _header_pairs(response))
+    answer.chunks = getattr(response, "body_iterator", None)
+    if answer.chunks is None:
+        answer.body = _body(response)
     return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import json
 from collections.abc import Sequence
@@ -44,10 +45,9 @@ class Executor:
         """Encodes what the method returned; runs in the part that may be cancelled, as it may call user code."""
         if self._plain and type(result) in _JSON_TYPES and not request.has_tensors:
             return encode.Encoded(200, encode.JSON, encode.to_json(result))
-        after: list[Callable[[], Any]] = []
+        callback: Any = None
         if type(result) is tuple and len(result) == 2 and callable(result[1]):
             result, callback = result
-            after.append(callback)
         if is_stream(result):
             answer = encode.Encoded(200, "", b"")
             answer.chunks = result
@@ -56,9 +56,10 @@ class Executor:
                 answer.item = functools.partial(self._streamed, request, _asked(arguments, request))
         else:
             tensor = request.has_tensors and not encode.is_response(result)
-            answer = self._as_tensors(result, arguments, request) if tensor else encode.encode(result)
+            answer = self._as_tensors(result, arguments, request) if tensor else encode.encode(result, request)
             if self._kind and answer.status < 400:
                 answer.prediction = encode.prediction(result, self._kind, self._key)
+        after = [*answer.after, callback] if callback is not None else list(answer.after)
         contract = self.contract
         if contract.after is not None:
             given = dict(arguments, response=result)
@@ -89,9 +90,9 @@ class Executor:
         if isinstance(error, payload.Malformed):
             return refusal(400, str(error), "PAYLOAD_MALFORMED", request.request_id)
         try:
-            status = getattr(error, "status_code", None)
-            if isinstance(status, int) and 400 <= status <= 599 and hasattr(error, "detail"):
-                return self._chosen(error, status, request)
+            chosen = _chosen(error)
+            if chosen is not None:
+                return self._told(*chosen, request)
         except Cancelled:
             raise
         except BaseException as problem:  # the error's own attributes are user code too
@@ -102,14 +103,39 @@ class Executor:
     def report(self, error: BaseException) -> None:
         self._channel.emit("error", loader.user_traceback(error), "logging", {"logger": "predictor"})
 
-    def _chosen(self, error: Any, status: int, request: payload.Request) -> encode.Encoded:
-        """An HTTPException: the user decides status, text and headers. Raises what they raise."""
-        detail = json.loads(encode.to_json(error.detail))
-        told = getattr(error, "headers", None) or {}
-        headers = encode.check_headers([(str(name), str(value)) for name, value in told.items()])
+    def _told(self, status: int, detail: Any, headers: Any, request: payload.Request) -> encode.Encoded:
+        """The user decides status, text and headers. Raises what they raise."""
+        detail = json.loads(encode.to_json(detail))
+        pairs = headers.items() if hasattr(headers, "items") else headers or ()
+        lines = encode.check_headers([(str(name), str(value)) for name, value in pairs])
+        lines = [(name, value) for name, value in lines if name.lower() != "content-type"]
         text = detail if isinstance(detail, str) else json.dumps(detail)
         body = {"error": text, "detail": detail, "request_id": request.request_id}
-        return encode.Encoded(status, encode.JSON, encode.to_json(body), headers)
+        return encode.Encoded(status, encode.JSON, encode.to_json(body), lines)
+
+
+def _chosen(error: Any) -> tuple[int, Any, Any] | None:
+    """Status, detail and headers of what is like an HTTPException of Starlette, FastAPI or werkzeug."""
+    status: Any = getattr(error, "status_code", None)
+    if _is_status(status) and hasattr(error, "detail"):
+        return status, error.detail, getattr(error, "headers", None)
+    code: Any = getattr(error, "code", None)
+    if _is_status(code) and hasattr(error, "description") and callable(getattr(error, "get_headers", None)):
+        return code, error.description, error.get_headers()
+    return None
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, int) and 300 <= value <= 599
+
+
+def run_after(function: Callable[[], Any]) -> None:
+    """What runs after an answer, on a thread: a plain function, or one that returns what has to be awaited."""
+    outcome = function()
+    if inspect.iscoroutine(outcome):
+        import asyncio
+
+        asyncio.run(outcome)
 
 
 def _asked(arguments: dict[str, Any], request: payload.Request) -> tensors.Tensors:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import urllib.parse
 from collections.abc import Generator
 from typing import Any
 
-from .mappings import FormData, Headers, parameter
+from .mappings import Headers, MultiDict, parameter
 
 _MAX_FIELDS = 1000
 
@@ -19,6 +20,13 @@ class _Content(bytes):
     def __await__(self) -> Generator[Any, None, bytes]:
         yield from ()
         return bytes(self)
+
+
+class _Done:
+    """What `seek()` and the like return: nothing, which may also be awaited."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
 
 
 class UploadFile:
@@ -34,11 +42,31 @@ class UploadFile:
     def read(self, size: int = -1) -> bytes:
         return _Content(self.file.read(size))
 
-    def seek(self, offset: int) -> None:
+    def write(self, data: bytes) -> _Done:
+        self.file.write(data)
+        self.size = max(self.size, self.file.tell())
+        return _Done()
+
+    def seek(self, offset: int) -> _Done:
         self.file.seek(offset)
+        return _Done()
+
+    def close(self) -> _Done:
+        self.file.close()
+        return _Done()
 
     def __repr__(self) -> str:
         return f"UploadFile(filename={self.filename!r}, size={self.size})"
+
+
+class FormData(MultiDict):
+    """The fields of a form: each a str or an UploadFile."""
+
+    def close(self) -> _Done:
+        for _, value in self.multi_items():
+            if isinstance(value, UploadFile):
+                value.close()
+        return _Done()
 
 
 def parse_urlencoded(body: bytes, charset: str) -> FormData:
@@ -69,10 +97,19 @@ def _part(piece: bytes) -> tuple[str, Any]:
     name = parameter(disposition, "name")
     if not name:
         raise ValueError("a part of the multipart form has no name")
-    filename = parameter(disposition, "filename")
-    if filename:
+    filename = _filename(disposition)
+    if filename is not None:
         return name, UploadFile(filename, headers, content)
-    return name, content.decode("utf-8")
+    return name, content.decode(parameter(headers.get("content-type", ""), "charset") or "utf-8")
+
+
+def _filename(disposition: str) -> str | None:
+    """None for a field. An empty name is a file that a browser's user did not choose."""
+    charset, quoted, encoded = parameter(disposition, "filename*").partition("''")
+    if quoted:
+        return urllib.parse.unquote(encoded, charset or "utf-8")
+    name = parameter(disposition, "filename")
+    return name if name or re.search(r";\s*filename\s*=", disposition, re.IGNORECASE) else None
 
 
 def _header_lines(head: bytes) -> list[tuple[str, str]]:

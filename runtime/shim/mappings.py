@@ -41,6 +41,13 @@ class MultiDict(Mapping[str, Any]):
     def multi_items(self) -> list[tuple[str, Any]]:
         return list(self._pairs)
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, MultiDict):
+            return sorted(self._pairs) == sorted(other._pairs)
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._pairs!r})"
 
@@ -51,9 +58,8 @@ class QueryParams(MultiDict):
     def __init__(self, query: str) -> None:
         super().__init__(urllib.parse.parse_qsl(query, keep_blank_values=True) if query else [])
 
-
-class FormData(MultiDict):
-    """The fields of a form: each a str or an UploadFile."""
+    def __str__(self) -> str:
+        return urllib.parse.urlencode(self._pairs)
 
 
 class Headers(MultiDict):
@@ -73,3 +79,7 @@ class Headers(MultiDict):
 
     def getlist(self, key: str) -> list[Any]:
         return super().getlist(key.lower())
+
+    @property
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._pairs]

@@ -54,12 +54,12 @@ class Request:
 
     @property
     def headers(self) -> Headers:
-        return Headers(self._pairs())
+        return Headers(self.pairs())
 
     @property
     def accepts(self) -> str:
         """How a stream is to be framed, where the caller cares: `events`, `lines`, or empty."""
-        told = ",".join([value for name, value in self._pairs() if name == "accept"])
+        told = ",".join([value for name, value in self.pairs() if name == "accept"])
         if "text/event-stream" in told:
             return "events"
         return "lines" if "application/x-ndjson" in told else ""
@@ -79,7 +79,12 @@ class Request:
         parts = self.path.split("/")
         return parts[3], parts[5]
 
-    def _pairs(self) -> list[tuple[str, str]]:
+
+    @property
+    def query(self) -> str:
+        return self._fields[2]
+
+    def pairs(self) -> list[tuple[str, str]]:
         if len(self._fields) < 7:
             return []
         rest = self._fields[6].split("\0")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import control, encode, frames, logs, outbox, stream
-from .execute import Cancelled, Executor, fields
+from .execute import Cancelled, Executor, fields, run_after
 from .payload import Request
 
 _RECEIVE_BYTES = 65536
@@ -173,7 +173,7 @@ class Engine:
     def _after(self, answer: encode.Encoded) -> None:
         for function in answer.after:
             try:
-                function()
+                run_after(function)
             except BaseException as error:
                 self._executor.report(error)
 
@@ -203,4 +203,7 @@ def _drained(items: Any) -> Iterator[Any]:
             except StopAsyncIteration:
                 return
     finally:
+        if hasattr(iterator, "aclose"):
+            loop.run_until_complete(iterator.aclose())
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
