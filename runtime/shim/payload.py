@@ -79,7 +79,6 @@ class Request:
         parts = self.path.split("/")
         return parts[3], parts[5]
 
-
     @property
     def query(self) -> str:
         return self._fields[2]
