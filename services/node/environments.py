@@ -7,20 +7,16 @@ per environment keeps two builders apart, and an orphaned one of a node that was
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
 import shutil
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import IO
 
-from services.node import failures, installer, interpreters, model, records, requirements
+from services.node import failures, installer, model, recipe, records, requirements
 
-# Raise when the way environments are built changes, so that old ones are not taken for new ones.
-_LAYOUT = 1
 _MARKER = ".complete"
 
 
@@ -37,25 +33,23 @@ class Environments:
     async def prepare(self, wish: model.Wish, project: pathlib.Path, tell: Callable[[str], None]) -> tuple[str, str]:
         """Digest and interpreter of the environment for `wish`. Raises PreparationFailed."""
         try:
-            wanted = requirements.read(project, wish.requirements)
-            base = interpreters.find(wish.python_version, self._environ.get("PATH", ""))
+            wanted = await asyncio.to_thread(recipe.read, wish, project, self._environ)
         except (requirements.RequirementsError, ValueError) as error:
             raise failures.PreparationFailed(model.Reason.ENVIRONMENT_FAILED, str(error)) from error
-        digest = _digest(wish, wanted, base)
+        digest = wanted.digest
         target = self._folder / digest
         if not _complete(target):
             once = self._locks.setdefault(digest, asyncio.Lock())
             async with once, self._file_lock(digest, tell) as lock:
                 if not _complete(target):
-                    await self._build(target, base, wanted, project, tell, lock)
+                    await self._build(target, wanted, project, tell, lock)
         os.utime(target)
         return digest, str(target / "venv/bin/python")
 
     async def _build(
         self,
         target: pathlib.Path,
-        base: str,
-        wanted: requirements.Requirements | None,
+        wanted: recipe.Recipe,
         project: pathlib.Path,
         tell: Callable[[str], None],
         lock: IO[bytes],
@@ -67,36 +61,20 @@ class Environments:
             )
         await asyncio.to_thread(shutil.rmtree, target, True)
         await asyncio.to_thread(target.mkdir)
-        venv, began = target / "venv", time.monotonic()
-        steps = [[uv, "venv", "--quiet", "--no-project", "--python", base, str(venv)]]
-        source = project
-        if wanted is not None:
-            source = await self._source(project, target, wanted)
-            steps.append([uv, "pip", "install", "--python", str(venv / "bin/python"), "--requirement", wanted.path])
-        environ = installer.environment(self._environ)
+        began = time.monotonic()
+        source = await _copied(project, target / "source") if wanted.needs_copy else project
         progress = installer.Progress(tell)
         try:
-            for step in steps:
+            for step in recipe.steps(wanted, target / "venv", uv, installer.environment(self._environ)):
                 left = self._timeout - (time.monotonic() - began)
-                await installer.run(
-                    step, folder=source, environ=environ, on_line=progress.line, timeout=left, keep_open=lock.fileno()
-                )
+                said = progress.line if not step.prefix else _prefixed(step.prefix, tell)
+                await installer.run(step, folder=source, on_line=said, timeout=left, keep_open=lock.fileno())
         except failures.PreparationFailed:
             await asyncio.to_thread(shutil.rmtree, target, True)
             raise
-        marker = {"python": base, "requirements": wanted.path if wanted else "", "seconds": time.monotonic() - began}
+        marker = {"python": wanted.base, "requirements": wanted.pip.path if wanted.pip else ""}
+        marker |= {"added": " ".join(wanted.added), "seconds": str(time.monotonic() - began)}
         records.write_atomically(target / _MARKER, json.dumps(marker))
-
-    async def _source(
-        self, project: pathlib.Path, target: pathlib.Path, wanted: requirements.Requirements
-    ) -> pathlib.Path:
-        """Where uv runs: builds of local packages write beside their source, so they get a copy that stays."""
-        if not wanted.local:
-            return project
-        copy = target / "source"
-        await asyncio.to_thread(shutil.copytree, project, copy)
-        await asyncio.to_thread(_make_writable, copy)
-        return copy
 
     @contextlib.asynccontextmanager
     async def _file_lock(self, digest: str, tell: Callable[[str], None]) -> AsyncIterator[IO[bytes]]:
@@ -116,6 +94,21 @@ def _try_lock(file: IO[bytes]) -> bool:
     return True
 
 
+async def _copied(project: pathlib.Path, copy: pathlib.Path) -> pathlib.Path:
+    """Where scripts and builds of local packages run: they write beside what they read, so they get a lasting copy."""
+    await asyncio.to_thread(shutil.copytree, project, copy)
+    await asyncio.to_thread(_make_writable, copy)
+    return copy
+
+
+def _prefixed(prefix: str, tell: Callable[[str], None]) -> Callable[[str], None]:
+    def line(text: str) -> None:
+        if text.strip():
+            tell(f"{prefix}: {text.strip()[:200]}")
+
+    return line
+
+
 def _make_writable(folder: pathlib.Path) -> None:
     for path in [folder, *folder.rglob("*")]:
         path.chmod(path.stat().st_mode | 0o200)
@@ -124,10 +117,3 @@ def _make_writable(folder: pathlib.Path) -> None:
 def _complete(target: pathlib.Path) -> bool:
     # The interpreter is looked at too: a Python that was uninstalled takes its environments with it.
     return (target / _MARKER).exists() and (target / "venv/bin/python").exists()
-
-
-def _digest(wish: model.Wish, wanted: requirements.Requirements | None, base: str) -> str:
-    parts = [str(_LAYOUT), sys.platform, os.uname().machine, base, wanted.digest if wanted else ""]
-    if wanted is not None and wanted.local:
-        parts.append(wish.bundle)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Running uv: its environment, its progress, its own words when it fails."""
+"""Running the steps of a build: what they get to see, uv's progress, their own words when they fail."""
 
 import asyncio
 import configparser
@@ -10,11 +10,14 @@ import shutil
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from services.node import failures, model
+from services.node import failures, model, recipe
 
 _TAIL = 60
+_LONGEST_LINE = 2000
+# How long after its end a step may still be heard.
+_LAST_WORDS = 1.0
 _RESOLVED = re.compile(r"^Resolved (\d+) package")
 _PASS = (
     "PATH",
@@ -40,6 +43,9 @@ _PASS = (
     "CFLAGS",
     "LDFLAGS",
     "NETRC",
+    "MAMBA_ROOT_PREFIX",
+    "CONDARC",
+    "CONDA_PKGS_DIRS",
 )
 # pip's option -> uv's variable and the separator it takes; pip separates by blanks and lines.
 _PIP = {
@@ -108,48 +114,74 @@ class Progress:
 
 
 async def run(
-    command: Sequence[str],
-    *,
-    folder: pathlib.Path,
-    environ: Mapping[str, str],
-    on_line: Callable[[str], None],
-    timeout: float,
-    keep_open: int,
+    step: recipe.Step, *, folder: pathlib.Path, on_line: Callable[[str], None], timeout: float, keep_open: int
 ) -> None:
-    """Runs uv to its end. Raises PreparationFailed with uv's own last words.
+    """Runs a step to its end. Raises PreparationFailed with its own last words.
 
-    `keep_open` is the descriptor of the environment's lock: should we die, an orphaned uv holds it until it is done.
+    `keep_open` is the descriptor of the environment's lock: should we die, an orphaned step holds it until it is done.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env=dict(environ),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        pass_fds=(keep_open,),
-        start_new_session=True,
-        limit=1024 * 1024,
-    )
+    # A pipe of our own: asyncio's `wait` would wait for everybody who inherited its pipe.
+    output, input_ = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *step.command,
+            cwd=folder,
+            env=dict(step.environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=input_,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=(keep_open,),
+            start_new_session=True,
+        )
+    except OSError:
+        os.close(output)
+        raise
+    finally:
+        os.close(input_)
     tail: deque[str] = deque(maxlen=_TAIL)
+    reading = asyncio.ensure_future(_read(output, tail, on_line))
     try:
         async with asyncio.timeout(timeout):
-            assert process.stdout is not None
-            async for raw in process.stdout:
-                line = raw.decode(errors="replace").rstrip()
-                tail.append(line)
-                on_line(line)
             status = await process.wait()
+            await asyncio.wait([reading], timeout=_LAST_WORDS)
     except TimeoutError:
         tail.append(f"gave up after {timeout:.0f} s")
         status = -signal.SIGKILL
     finally:
-        if process.returncode is None:
+        # What a script left running in the background holds the pipe, and ends with the step.
+        if process.returncode is None or not reading.done():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
     if status != 0:
         words = "\n".join(tail)
         raise failures.PreparationFailed(
-            model.Reason.ENVIRONMENT_FAILED, f"`uv {' '.join(command[1:3])}` failed (status {status}):\n{words}"
+            model.Reason.ENVIRONMENT_FAILED, f"`{step.name}` failed (status {status}):\n{words}"
         )
+
+
+async def _read(output: int, tail: deque[str], on_line: Callable[[str], None]) -> None:
+    stream = asyncio.StreamReader()
+    pipe = os.fdopen(output, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stream), pipe
+    )
+    try:
+        while chunk := await _line(stream):
+            text = chunk.decode(errors="replace").rstrip()
+            tail.append(text[:_LONGEST_LINE])
+            on_line(text)
+    finally:
+        transport.close()
+
+
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    """A line, or as much of an endless one as is kept of it."""
+    try:
+        return await stream.readuntil(b"\n")
+    except asyncio.IncompleteReadError as error:
+        return error.partial
+    except asyncio.LimitOverrunError as error:
+        return await stream.read(error.consumed or 1)
