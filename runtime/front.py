@@ -37,7 +37,7 @@ class Replica:
             spans=self._spans,
         )
         self._asks = asks.Asks()
-        self._models: Repository | None = None
+        self._repository: Repository | None = None
         self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready)
         self._mount_openai(settings)
@@ -111,15 +111,15 @@ class Replica:
         from runtime.models import desk, opening
 
         try:
-            self._models = opening.open_repository(self._settings, self._log.say)
-            desk.Desk(self._models).register(self._asks)
-            await self._models.start()
+            self._repository = opening.open_repository(self._settings, self._log.say)
+            desk.Desk(self._repository).register(self._asks)
+            await self._repository.start()
         except opening.FAILURES as error:
             self._log.say("error", str(error))
             self._pool.fatal.set_result(state_file.LoadFailure("MODEL_FAILED", str(error), None, time.time()))
             return
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._models.run())
+            group.create_task(self._repository.run())
             group.create_task(self._pool.run())
 
     async def _stopped(self) -> None:
@@ -197,8 +197,8 @@ class Replica:
         else:
             state = "UNREADY" if pool.started and self._grpc_listens else "STARTING"
         text = failure.message.rstrip().rsplit("\n", 1)[-1] if failure else ""
-        if self._models is not None:
-            text = text or self._models.progress
+        if self._repository is not None:
+            text = text or self._repository.progress
         return state_file.State(state, text, self._ready_time, failure, pool.describe(), pool.fork_server_pid)
 
     async def _drain(self) -> None:
@@ -227,8 +227,8 @@ class Replica:
         if self._grpc is not None:
             await self._grpc.stop(0.2)
         await self._pool.stop()
-        if self._models is not None:
-            await self._models.close()
+        if self._repository is not None:
+            await self._repository.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

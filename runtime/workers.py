@@ -225,7 +225,7 @@ class Pool:
             worker.link.finish()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
-                await asyncio.gather(*(slot.dead.wait() for slot in self._slots))
+                await asyncio.gather(*(slot.dead.wait() for slot in self._slots if slot.worker))
         for worker in workers:
             worker.kill()
         if self._fork_server is not None:
