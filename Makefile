@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test install gen lint type e2e bench baseline clean
+.PHONY: demo test install gen lint type e2e bench baseline triton clean
 
 install: .venv/.installed
 
@@ -48,6 +48,12 @@ e2e: install
 
 bench: install
 	@$(BIN)/python -m tests.bench
+
+# A real Triton server for this machine's CPU, 144 MB, where `cortex doctor` and the runtime look for it.
+TRITON_HOME ?= $(or $(CORTEX_TRITON_HOME),$(or $(CORTEX_HOME),$(HOME)/.cortex)/triton)
+triton: install
+	@test -x $(TRITON_HOME)/pytriton/tritonserver/bin/tritonserver || $(BIN)/uv pip install --quiet --target $(TRITON_HOME) --no-deps nvidia-pytriton==0.7.0
+	@$(BIN)/python -m runtime.triton.discovery --home $(TRITON_HOME)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,175 @@
+"""Calls to one Triton server, and what its answers mean to our callers."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+
+from cortex.inference.v2 import grpc_inference_service_pb2 as pb
+from runtime import errors
+from runtime.inference import InferError, InferRequest, InferResponse
+from runtime.triton import server, wire
+from runtime.triton.catalog import Entry
+from runtime.triton.gate import refusal
+from runtime.triton.shared_memory import Regions
+
+_Code = grpc.StatusCode
+_UNHEALTHY = re.compile(r"Stub process '.+' is not healthy")
+_TRACEBACK = re.compile(r"\n\s*At:\n|Traceback \(most recent")
+_SAMPLED = b"-01"
+# Beyond our own deadline, which is exact; this one only sees to it that Triton learns of it.
+_SLACK = 0.05
+
+
+class Calls:
+    """`suspect(model)` hears of answers that only a dead stub gives; `explain` of texts that callers do not see."""
+
+    def __init__(
+        self, to: server.Server, suspect: Callable[[str], None], explain: Callable[[str, InferRequest], None]
+    ) -> None:
+        self.server = to
+        self.regions = Regions(server.SHARED_MEMORY, to.prefix, self._register)
+        self.in_flight = 0
+        self._changed = asyncio.Event()
+        self._suspect = suspect
+        self._explain = explain
+
+    async def idle(self) -> None:
+        """Waits for the end of all calls."""
+        while self.in_flight:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _began(self) -> None:
+        self.in_flight += 1
+
+    def _ended(self) -> None:
+        self.in_flight -= 1
+        self._changed.set()
+
+    async def infer(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
+        """Cancelled with the task: gRPC tells Triton. Raises InferError."""
+        began = time.monotonic()
+        self._began()
+        try:
+            async with self.regions.lend(entry, request) as loan:
+                message = wire.message(request, version, loan)
+                try:
+                    told = await self.server.stub.ModelInfer(
+                        message, timeout=_timeout(request), metadata=self._metadata(request)
+                    )
+                except grpc.aio.AioRpcError as error:
+                    raise self._failed(error.code(), error.details() or "", request, entry, began) from None
+                except asyncio.CancelledError:
+                    # A channel that is closed under a call says so in the same words as a caller who leaves.
+                    if _is_cancelled():
+                        raise
+                    raise refusal(errors.WORKER_DIED) from None
+                entry.answered(time.monotonic() - began)
+                return wire.response(told, request.id, loan)
+        finally:
+            self._ended()
+
+    async def stream(self, entry: Entry, version: str, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
+        """All responses of a decoupled model, or the one of another."""
+        message = wire.message(request, version)
+        message.parameters["triton_enable_empty_final_response"].bool_param = True
+        self._began()
+        began = time.monotonic()
+        call = self.server.stub.ModelStreamInfer(
+            iter((message,)), timeout=_timeout(request), metadata=self._metadata(request)
+        )
+        try:
+            async for told in call:
+                if told.error_message:
+                    raise self._failed(_Code.INTERNAL, told.error_message, request, entry, began)
+                response = wire.response(told.infer_response, request.id)
+                entry.answered(0.0)
+                yield response
+                if response.final:
+                    return
+        except grpc.aio.AioRpcError as error:
+            raise self._failed(error.code(), error.details() or "", request, entry, began) from None
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            raise refusal(errors.WORKER_DIED) from None
+        finally:
+            self._ended()
+            call.cancel()
+
+    async def load(self, name: str, config: Mapping[str, Any], timeout: float) -> None:
+        """Raises AioRpcError."""
+        self.server.loads += 1
+        told = pb.RepositoryModelLoadRequest(model_name=name)
+        for key, value in wire.load_parameters(json.dumps(config)).items():
+            told.parameters[key].CopyFrom(value)
+        await self.server.stub.RepositoryModelLoad(told, timeout=timeout, metadata=self.server.metadata)
+
+    async def unload(self, name: str, *, dependents: bool = False, timeout: float = 10.0) -> None:
+        told = pb.RepositoryModelUnloadRequest(model_name=name)
+        told.parameters["unload_dependents"].bool_param = dependents
+        await self.server.stub.RepositoryModelUnload(told, timeout=timeout, metadata=self.server.metadata)
+
+    async def statistics(self, name: str, version: str) -> Sequence[Mapping[str, Any]]:
+        told = pb.ModelStatisticsRequest(name=name, version=version)
+        try:
+            answer = await self.server.stub.ModelStatistics(told, timeout=5, metadata=self.server.metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._failed(error.code(), error.details() or "") from None
+        value = json_format.MessageToDict(
+            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        listed: list[Mapping[str, Any]] = value["model_stats"]
+        return listed
+
+    async def _register(self, name: str, key: str, size: int) -> None:
+        told = pb.SystemSharedMemoryRegisterRequest(name=name, key=key, offset=0, byte_size=size)
+        try:
+            await self.server.stub.SystemSharedMemoryRegister(told, timeout=5, metadata=self.server.metadata)
+        except grpc.aio.AioRpcError as error:
+            raise self._failed(error.code(), error.details() or "") from None
+
+    def _metadata(self, request: InferRequest) -> tuple[tuple[str, str], ...]:
+        """The trace goes along only when it is sampled: Triton traces what carries one, whatever its flag says."""
+        if request.traceparent.endswith(_SAMPLED):
+            return (*self.server.metadata, ("traceparent", request.traceparent.decode("latin-1")))
+        return self.server.metadata
+
+    def _failed(
+        self, code: grpc.StatusCode, text: str, request: InferRequest | None = None, entry: Entry | None = None,
+        began: float = 0.0,
+    ) -> InferError:  # fmt: skip
+        if _UNHEALTHY.search(text):
+            # Triton takes a second to say so; by then the model may have been replaced.
+            if entry is not None and began > entry.ready_since:
+                self._suspect(entry.name)
+            return refusal(errors.WORKER_DIED)
+        if code is _Code.DEADLINE_EXCEEDED:
+            return refusal(errors.DEADLINE)
+        if code in (_Code.INVALID_ARGUMENT, _Code.ALREADY_EXISTS, _Code.OUT_OF_RANGE):
+            return InferError(400, text)
+        if code is _Code.NOT_FOUND:
+            return InferError(404, text, "NOT_FOUND")
+        if code is _Code.UNAVAILABLE or code is _Code.CANCELLED:
+            return refusal(errors.WORKER_DIED)
+        if code is _Code.UNIMPLEMENTED:
+            return InferError(501, text, "UNIMPLEMENTED")
+        if request is not None:
+            self._explain(text, request)
+        # A model that raised: its traceback is for the log. An error that it made itself is for the caller.
+        return InferError(500, "internal server error" if _TRACEBACK.search(text) else text, "INTERNAL")
+
+
+def _timeout(request: InferRequest) -> float | None:
+    return max(0.001, request.deadline - time.monotonic()) + _SLACK if request.deadline else None
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,113 @@
+"""The models of a replica: what each is, in which state, and the gate before it."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runtime.inference import InferError, ModelMetadata, RepositoryEntry
+from runtime.triton import model_config
+from runtime.triton.gate import Bound, Gate
+from runtime.triton.repository import Broken, Source
+
+
+@dataclasses.dataclass(slots=True)
+class Entry:
+    """One model. `config` is complete; `state` as in RepositoryEntry."""
+
+    source: Source
+    config: Mapping[str, Any]
+    versions: tuple[int, ...]
+    gate: Gate
+    state: str = "UNAVAILABLE"
+    reason: str = ""
+    metadata: ModelMetadata | None = None
+    slowest: float = 0.0  # seconds the slowest recent execution took: what a canary must allow
+    last_answer: float = 0.0
+    ready_since: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def pick(self, version: str) -> str:
+        """The version to run; the newest when the caller names none. Raises InferError 404."""
+        if not version:
+            return str(self.versions[-1])
+        if not version.isdigit() or int(version) not in self.versions:
+            served = ", ".join(map(str, self.versions))
+            raise InferError(404, f"model {self.name!r} has no version {version!r}; it serves {served}", "NOT_FOUND")
+        return str(int(version))
+
+    def describe(self) -> ModelMetadata:
+        if self.metadata is None:
+            self.metadata = model_config.metadata(self.config, self.versions)
+        return self.metadata
+
+    def ready(self) -> None:
+        """Its gate opens."""
+        self.state, self.reason = "READY", ""
+        self.ready_since = self.last_answer = time.monotonic()
+        self.gate.open()
+
+    def answered(self, seconds: float) -> None:
+        self.last_answer = time.monotonic()
+        self.slowest = max(seconds, self.slowest * 0.99)
+
+
+class Catalog:
+    """All models by name, and the folders that cannot be models."""
+
+    def __init__(self, limit: int) -> None:
+        self.bound = Bound(limit)
+        self._entries: dict[str, Entry] = {}
+        self._broken: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(list(self._entries.values()))
+
+    def get(self, name: str) -> Entry | None:
+        return self._entries.get(name)
+
+    def find(self, name: str) -> Entry:
+        """Raises InferError: 404 for a name nobody declared, 503 for a model that cannot be served."""
+        entry = self._entries.get(name)
+        if entry is not None:
+            return entry
+        if name in self._broken:
+            raise InferError(503, f"model {name!r} cannot be served: {self._broken[name]}", "DEPENDENCY_UNAVAILABLE", 1)
+        known = ", ".join(sorted(self._entries)) or "none"
+        raise InferError(404, f"no model {name!r}; there are: {known}", "NOT_FOUND")
+
+    def put(self, source: Source, config: Mapping[str, Any]) -> Entry:
+        """A new model, or an old one with new files."""
+        self._broken.pop(source.name, None)
+        old = self._entries.get(source.name)
+        gate = old.gate if old else Gate(1, self.bound)
+        gate.permits = model_config.permits(config)
+        entry = Entry(source, config, source.serving, gate)
+        if not entry.versions:
+            raise model_config.Invalid(f"the version_policy of {source.name} picks none of its versions")
+        self._entries[source.name] = entry
+        return entry
+
+    def restore(self, old: Entry) -> None:
+        """Takes back a `put`."""
+        old.gate.permits = model_config.permits(old.config)
+        self._entries[old.name] = old
+
+    def broke(self, broken: Broken) -> None:
+        self._broken[broken.name] = broken.reason
+
+    def remove(self, name: str) -> None:
+        self._entries.pop(name, None)
+        self._broken.pop(name, None)
+
+    def index(self) -> list[RepositoryEntry]:
+        listed = [
+            RepositoryEntry(entry.name, str(version), entry.state, entry.reason)
+            for entry in self._entries.values()
+            for version in entry.versions
+        ]
+        listed += [RepositoryEntry(name, "", "UNAVAILABLE", reason) for name, reason in self._broken.items()]
+        return sorted(listed, key=lambda entry: (entry.name, entry.version))

@@ -1,0 +1,197 @@
+"""The port `Engine` over a repository of models, whoever runs them: Triton, or the embedded engine.
+
+Here is what does not depend on that: which model and version is meant, whether the request fits it, its place in the
+queue, its deadline, and what is told about models.
+"""
+
+import asyncio
+import contextlib
+import pathlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from runtime import errors
+from runtime.inference import InferError, InferRequest, InferResponse, ModelMetadata, RepositoryEntry
+from runtime.triton import checks, model_config, repository
+from runtime.triton.catalog import Catalog, Entry
+from runtime.triton.gate import refusal
+from runtime.triton.introspection import Introspection
+from runtime.triton.repository import Source
+
+
+class LoadError(Exception):
+    """A model could not be loaded; the text says why."""
+
+
+class Runner(Protocol):
+    """Who computes: one call per request that has its permit."""
+
+    kind: str
+
+    async def infer(self, entry: Entry, version: str, request: InferRequest) -> InferResponse: ...
+    def stream(self, entry: Entry, version: str, request: InferRequest) -> AsyncGenerator[InferResponse, None]: ...
+    async def statistics(self, name: str, version: str) -> Sequence[Mapping[str, Any]]: ...
+    async def load(self, entry: Entry) -> None:
+        """Raises LoadError."""
+        ...
+
+    async def unload(self, entry: Entry, *, dependents: bool) -> None: ...
+
+
+class RepositoryEngine:
+    """Serves the models of a catalog. `root` is the repository that `load` reads again, if there is one."""
+
+    def __init__(
+        self, catalog: Catalog, runner: Runner, introspection: Introspection, *,
+        root: pathlib.Path | None = None, config_name: str = "", gpus: int = 0,
+    ) -> None:  # fmt: skip
+        self.catalog = catalog
+        self._runner = runner
+        self._introspection = introspection
+        self._root = root
+        self._config_name = config_name
+        self._gpus = gpus
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        entry, version = self._picked(request)
+        if model_config.is_decoupled(entry.config):
+            return await self._only(entry, version, request)
+        async with _on_time(request.deadline), entry.gate.permit(request.deadline, _priority(request)):
+            return await self._runner.infer(entry, version, request)
+
+    async def stream(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
+        entry, version = self._picked(request)
+        responses = self._runner.stream(entry, version, request)
+        async with entry.gate.permit(request.deadline, _priority(request)), contextlib.aclosing(responses):
+            while True:
+                async with _on_time(request.deadline):
+                    response = await anext(responses, None)
+                if response is None:
+                    return
+                yield response
+
+    async def _only(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
+        """The one response of a decoupled model."""
+        got: list[InferResponse] = []
+        async with contextlib.aclosing(self.stream(request)) as responses:
+            async for response in responses:
+                if response.outputs:
+                    got.append(response)
+        if len(got) != 1:
+            text = f"model {entry.name!r} gave {len(got)} responses; ask it for a stream"
+            raise InferError(400, text)
+        return got[0]
+
+    async def metadata(self, model: str, version: str) -> ModelMetadata:
+        entry = self.catalog.find(model)
+        entry.pick(version)
+        return entry.describe()
+
+    async def config(self, model: str, version: str) -> Mapping[str, Any]:
+        entry = self.catalog.find(model)
+        entry.pick(version)
+        return entry.config
+
+    async def statistics(self, model: str, version: str) -> Sequence[Mapping[str, Any]]:
+        if model:
+            self.catalog.find(model).pick(version)
+        return await self._runner.statistics(model, version)
+
+    async def is_ready(self, model: str, version: str) -> bool:
+        entry = self.catalog.find(model)
+        entry.pick(version)
+        return entry.state == "READY"
+
+    async def index(self) -> Sequence[RepositoryEntry]:
+        return self.catalog.index()
+
+    async def load(self, model: str, parameters: Mapping[str, Any]) -> None:
+        """Reads the model's folder again; `config` replaces its config.pbtxt. Raises InferError."""
+        if self._root is None:
+            entry = self.catalog.find(model)
+            await self.put(Source(entry.name, entry.source.versions, entry.source.config))
+            return
+        folder = self._root / model
+        if not model or "/" in model or model.startswith(".") or not folder.is_dir():
+            raise InferError(404, f"the repository has no model {model!r}", "NOT_FOUND")
+        try:
+            source = await asyncio.to_thread(repository.read, folder, self._config_name)
+            if "config" in parameters:
+                source = Source(source.name, source.versions, model_config.from_json(str(parameters["config"])))
+            await self.put(source)
+        except (model_config.Invalid, OSError) as error:
+            raise InferError(400, str(error)) from None
+
+    async def put(self, source: Source) -> None:
+        """Takes a new model or new files of an old one into service. What cannot be loaded leaves the old serving.
+
+        Raises InferError 400.
+        """
+        old = self.catalog.get(source.name)
+        try:
+            entry = self.catalog.put(source, await self._completed(source))
+            try:
+                if old is not None:
+                    entry.state, entry.reason = old.state, old.reason
+                await self._runner.load(entry)
+            except LoadError as error:
+                raise model_config.Invalid(f"model {source.name!r} cannot be loaded: {error}") from None
+        except model_config.Invalid as error:
+            if old is not None:
+                await self._restore(old)
+            raise InferError(400, str(error)) from None
+
+    async def _restore(self, old: Entry) -> None:
+        self.catalog.restore(old)
+        with contextlib.suppress(LoadError):
+            await self._runner.load(old)
+
+    async def unload(self, model: str, *, dependents: bool) -> None:
+        entry = self.catalog.find(model)
+        entry.gate.give_up(errors.NOT_READY)
+        entry.state, entry.reason = "UNAVAILABLE", "unloaded"
+        await self._runner.unload(entry, dependents=dependents)
+
+    async def declare(self, sources: Sequence[Source]) -> None:
+        """What there is to load at the start; a model that cannot be is listed with its reason."""
+        for source in sources:
+            try:
+                self.catalog.put(source, await self._completed(source))
+            except model_config.Invalid as error:
+                self.catalog.broke(repository.Broken(source.name, str(error)))
+
+    async def _completed(self, source: Source) -> dict[str, Any]:
+        newest = source.versions[max(source.versions)]
+        config = model_config.complete(source.config, source.name, newest, gpus=self._gpus)
+        if model_config.lacks(config):
+            told = await self._introspection.describe(model_config.backend(config), newest, config)
+            config = model_config.merge(config, told)
+        return config
+
+    def _picked(self, request: InferRequest) -> tuple[Entry, str]:
+        entry = self.catalog.find(request.model)
+        version = entry.pick(request.version)
+        if request.deadline and request.deadline <= time.monotonic():
+            raise refusal(errors.DEADLINE)
+        checks.check(entry, request)
+        return entry, version
+
+
+@contextlib.asynccontextmanager
+async def _on_time(deadline: float) -> AsyncIterator[None]:
+    """Ends what runs in it at the deadline with 504, exactly; who computes hears of it by the cancellation."""
+    if not deadline:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout_at(loop.time() + max(0.0, deadline - time.monotonic())):
+            yield
+    except TimeoutError:
+        raise refusal(errors.DEADLINE) from None
+
+
+def _priority(request: InferRequest) -> int:
+    told = request.parameters.get("priority", 0)
+    return told if isinstance(told, int) else 0

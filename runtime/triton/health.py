@@ -1,0 +1,98 @@
+"""Tells when a server or one of its models is no longer alive.
+
+Three witnesses: the end of the process, what /proc says of it and its stubs (stopped, dead), and canary inferences to
+models that have been quiet, because a process can be there and never answer. Triton itself notices a dead stub a second
+later, in the answers it gives then (calls.py).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from runtime.inference import InferError, InferRequest
+from runtime.triton import checks, processes
+from runtime.triton.calls import Calls
+from runtime.triton.catalog import Catalog, Entry
+
+_LOOK_SECONDS = 0.1
+_QUIET_SECONDS = 0.4
+_CANARY_SECONDS = 0.5
+_SERVER_SECONDS = 0.5
+# A canary may take this many times as long as the slowest recent request.
+_PATIENCE = 4.0
+
+
+class Health:
+    """`suspect(model)` hears of a model that does not answer."""
+
+    def __init__(self, catalog: Catalog, suspect: Callable[[str], None]) -> None:
+        self._catalog = catalog
+        self._suspect = suspect
+        self._known: dict[int, processes.Stub] = {}
+        self._asked: dict[str, asyncio.Task[None]] = {}
+
+    async def watch(self, calls: Calls, tired: Callable[[], bool]) -> bool:
+        """Until the server is dead (False) or `tired` says that it should be replaced (True)."""
+        self._known = {}
+        ping: asyncio.Task[bool] | None = None
+        try:
+            while True:
+                await asyncio.wait([calls.server.exited], timeout=_LOOK_SECONDS)
+                if not calls.server.is_running:
+                    return False
+                if ping is None or ping.done():
+                    if ping is not None and not ping.result():
+                        return False
+                    ping = asyncio.ensure_future(calls.server.live(_SERVER_SECONDS))
+                self._look(calls)
+                if tired():
+                    return True
+        finally:
+            if ping is not None:
+                ping.cancel()
+            for task in self._asked.values():
+                task.cancel()
+
+    def _look(self, calls: Calls) -> None:
+        found = processes.stubs(calls.server.process.pid)
+        instances = {stub.instance for stub in found}
+        for stub in found:
+            self._known[stub.pid] = stub
+            if not stub.healthy:
+                self._accuse(stub.model)
+        for pid in set(self._known) - {stub.pid for stub in found}:
+            gone = self._known.pop(pid)
+            if gone.instance not in instances:  # or it has a successor
+                self._accuse(gone.model)
+        now = time.monotonic()
+        for entry in self._catalog:
+            # A busy model is no witness: the canary would only wait behind what runs.
+            due = entry.state == "READY" and not entry.gate.inside and now - entry.last_answer > _QUIET_SECONDS
+            if due and entry.name not in self._asked and checks.wants_canary(entry.config):
+                task = asyncio.ensure_future(self._ask(calls, entry))
+                self._asked[entry.name] = task
+                task.add_done_callback(lambda _, name=entry.name: self._asked.pop(name, None))  # type: ignore[misc]
+
+    def _accuse(self, model: str) -> None:
+        entry = self._catalog.get(model)
+        if entry is not None and entry.state == "READY":
+            self._suspect(model)
+
+    async def _ask(self, calls: Calls, entry: Entry) -> None:
+        """A canary; any answer will do, also an error: the zeros in it may mean nothing to the model."""
+        limit = max(_CANARY_SECONDS, _PATIENCE * entry.slowest)
+        if not await answers(calls, entry, limit) and time.monotonic() - entry.last_answer > limit:
+            self._accuse(entry.name)
+
+
+async def answers(calls: Calls, entry: Entry, limit: float) -> bool:
+    """Whether the model answers a canary in time."""
+    request = InferRequest(entry.name, "", "canary", checks.canary(entry))
+    try:
+        async with asyncio.timeout(limit):
+            await calls.infer(entry, "", request)
+    except TimeoutError:
+        return False
+    except InferError as error:
+        return error.reason != "WORKER_DIED"
+    return True

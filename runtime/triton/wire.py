@@ -1,0 +1,83 @@
+"""Requests and answers as Triton's gRPC messages, with large tensors left in shared memory."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cortex.inference.v2 import grpc_inference_service_pb2 as pb
+from runtime.inference import InferError, InferRequest, InferResponse, Tensor
+from runtime.triton.shared_memory import Loan
+
+# What a caller must not be able to say to Triton: its names of regions, and the limits that are kept before it.
+_OURS = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size", "timeout", "priority", "headers")
+_Parameters = Mapping[str, "bool | int | float | str"]
+
+
+def message(request: InferRequest, version: str, loan: Loan | None = None) -> pb.ModelInferRequest:
+    """`loan` holds the tensors that go by shared memory."""
+    made = pb.ModelInferRequest(model_name=request.model, model_version=version, id=request.id)
+    _set(made.parameters, request.parameters)
+    for tensor in request.inputs:
+        told = made.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        _set(told.parameters, tensor.parameters)
+        place = loan.put(tensor) if loan is not None else None
+        if place is None:
+            made.raw_input_contents.append(bytes(tensor.data))
+        else:
+            _place(told.parameters, *place)
+    outputs = loan.outputs() if loan is not None else ((name, None) for name in request.outputs)
+    for name, room in outputs:
+        asked = made.outputs.add(name=name)
+        if room is not None:
+            _place(asked.parameters, *room)
+    return made
+
+
+def response(told: pb.ModelInferResponse, request_id: str, loan: Loan | None = None) -> InferResponse:
+    raw = iter(told.raw_output_contents)
+    outputs = []
+    for output in told.outputs:
+        held = output.parameters.get("shared_memory_region") if "shared_memory_region" in output.parameters else None
+        if held is not None and loan is not None:
+            size = output.parameters["shared_memory_byte_size"].int64_param
+            data: bytes = loan.take(output.name, size)
+        else:
+            data = next(raw, b"")
+        outputs.append(Tensor(output.name, output.datatype, list(output.shape), data))
+    parameters = {name: _value(value) for name, value in told.parameters.items()}
+    final = bool(parameters.pop("triton_final_response", True))
+    return InferResponse(told.model_name, told.model_version, request_id, outputs, parameters, final)
+
+
+def _set(target: Any, parameters: _Parameters) -> None:
+    for name, value in parameters.items():
+        if name in _OURS or name.startswith("triton_"):
+            continue
+        if isinstance(value, bool):
+            target[name].bool_param = value
+        elif isinstance(value, int):
+            if not -(2**63) <= value < 2**63:
+                raise InferError(400, f"parameter {name!r} does not fit into 64 bits")
+            target[name].int64_param = value
+        elif isinstance(value, float):
+            target[name].double_param = value
+        else:
+            target[name].string_param = str(value)
+
+
+def _place(target: Any, region: str, offset: int, size: int) -> None:
+    target["shared_memory_region"].string_param = region
+    target["shared_memory_offset"].int64_param = offset
+    target["shared_memory_byte_size"].int64_param = size
+
+
+def _value(told: pb.InferParameter) -> "bool | int | float | str":
+    kind = told.WhichOneof("parameter_choice")
+    value: bool | int | float | str = getattr(told, kind) if kind else ""
+    return value
+
+
+def load_parameters(config: str, files: Iterable[tuple[str, bytes]] = ()) -> dict[str, pb.ModelRepositoryParameter]:
+    made = {"config": pb.ModelRepositoryParameter(string_param=config)}
+    for name, data in files:
+        made[name] = pb.ModelRepositoryParameter(bytes_param=data)
+    return made
