@@ -41,7 +41,7 @@ class Replica:
         self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready)
         self._mount_openai(settings)
-        self._models = registry.Registry()
+        self._engines = registry.Registry()
         self._oip: OipDoor | None = None
         self._door.mounts.add(b"v2", self._first_of_oip)
         self._door.mounts.decoding.add(b"v2")
@@ -72,9 +72,9 @@ class Replica:
             from runtime.oip import predictor_engine
 
             if self._settings.predictor_type != "triton":
-                self._models.add(predictor_engine.PredictorEngine(self._settings, self._dispatcher))
+                self._engines.add(predictor_engine.PredictorEngine(self._settings, self._dispatcher))
             self._oip = oip_door.OipDoor(
-                self._settings, self._models, self._door.bodies, self._serves, lambda: self._dispatcher.wants_headers
+                self._settings, self._engines, self._door.bodies, self._serves, lambda: self._dispatcher.wants_headers
             )
             self._door.mounts.add(b"v2", self._oip)
         return self._oip
@@ -140,7 +140,7 @@ class Replica:
 
                 self._open_oip()
                 self._grpc = GrpcDoor(self._settings, self._dispatcher, self._door)
-                service = oip.InferenceService(self._settings, self._models, self._door, self._serves)
+                service = oip.InferenceService(self._settings, self._engines, self._door, self._serves)
                 self._grpc.add(oip.SERVICE, service.handlers(), oip.POOL)
                 await self._grpc.start()
                 self._grpc_listens = True

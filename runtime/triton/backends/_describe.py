@@ -1,4 +1,4 @@
-"""Prints the inputs and outputs of a model as a model configuration: `python _describe.py BACKEND VERSION_FOLDER CONFIG`.
+"""Prints the inputs and outputs of a model as a model configuration. Arguments: backend, version folder, config.
 
 Runs in the API's own environment, once per model that has no complete config.pbtxt.
 """

@@ -1,4 +1,4 @@
-"""TorchScript models where Triton has no pytorch backend of its own: inputs X__0, X__1, outputs Y__0, ... by their index."""
+"""TorchScript models where Triton has no pytorch backend of its own: inputs X__0, X__1 and outputs Y__0."""
 
 import torch
 from cortex_batching import BatchedModel

@@ -1,4 +1,4 @@
-"""TensorFlow SavedModels where Triton has no tensorflow backend of its own. Parameter `signature_key` picks the signature."""
+"""TensorFlow SavedModels where Triton has no tensorflow backend of its own. Parameter `signature_key` picks one."""
 
 import tensorflow as tf
 from cortex_batching import BatchedModel
