@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from runtime import errors, tracing
-from runtime.calls import Call, Stage
+from runtime.calls import DONE, QUEUED, RUNNING, Call
 from runtime.deadlines import Deadlines
 from runtime.link import Link
 from runtime.metrics import Metrics
@@ -77,12 +77,12 @@ class Dispatcher:
         if link is not None and not self._queue:
             self._send(link, call)
         else:
-            call.stage = Stage.QUEUED
+            call.stage = QUEUED
             self._queue[call] = None
 
     def cancel(self, call: Call, status: int = CLIENT_LEFT) -> None:
         """The caller has left, or has all it asked for and counts as `status`."""
-        if call.stage is Stage.QUEUED or call.stage is Stage.RUNNING:
+        if call.stage is QUEUED or call.stage is RUNNING:
             self._withdraw(call)
             self._end(call, status)
 
@@ -111,7 +111,7 @@ class Dispatcher:
         calls = list(link.calls.items())
         link.calls.clear()
         for number, call in reversed(calls):
-            if call is None or call.stage is Stage.DONE:
+            if call is None or call.stage is DONE:
                 continue
             if number <= begun:
                 again = call.attempt <= _LAST_REPEATED_ATTEMPT
@@ -137,7 +137,7 @@ class Dispatcher:
             self._links.remove(link)
         link.closed = True
         for number, call in reversed(list(link.calls.items())):
-            if number > begun and call is not None and call.stage is Stage.RUNNING:
+            if number > begun and call is not None and call.stage is RUNNING:
                 link.calls[number] = None
                 self._requeue(call)
         self._wait_for_recovery(_RECOVERY_SECONDS)
@@ -195,7 +195,7 @@ class Dispatcher:
         return link.window if len(self._links) == 1 else link.threads
 
     def _send(self, link: Link, call: Call) -> None:
-        call.stage, call.link = Stage.RUNNING, link
+        call.stage, call.link = RUNNING, link
         if call.queued_for == 0.0:  # not on its second way, after a worker's death
             call.queued_for = _now() - call.began
         if call.span is not None and self._spans is not None:
@@ -203,7 +203,7 @@ class Dispatcher:
         link.send(call)
 
     def _expired(self, call: Call) -> None:
-        if call.stage is not Stage.DONE:
+        if call.stage is not DONE:
             self._fail(call, errors.DEADLINE)
 
     def _fail(self, call: Call, failure: errors.Failure) -> None:
@@ -212,18 +212,18 @@ class Dispatcher:
         self._end(call, failure.status)
 
     def _withdraw(self, call: Call) -> None:
-        if call.stage is Stage.QUEUED:
+        if call.stage is QUEUED:
             self._queue.pop(call, None)
-        elif call.stage is Stage.RUNNING:
+        elif call.stage is RUNNING:
             call.link.abandon(call.number)
 
     def _refuse(self, call: Call, failure: errors.Failure) -> None:
-        call.stage = Stage.DONE
+        call.stage = DONE
         call.on_failure(failure)
         self.metrics.ended(failure.status, _now() - call.began, 0.0)
 
     def _end(self, call: Call, status: int) -> None:
-        call.stage, call.status = Stage.DONE, status
+        call.stage, call.status = DONE, status
         self._deadlines.discard(call)
         self.metrics.ended(status, _now() - call.began, call.queued_for)
         if call.span is not None and self._spans is not None:
@@ -241,7 +241,7 @@ class Dispatcher:
 
     def _requeue(self, call: Call) -> None:
         """First in line again: it has waited longest."""
-        call.stage, call.link = Stage.QUEUED, None
+        call.stage, call.link = QUEUED, None
         self._queue[call] = None
         self._queue.move_to_end(call, last=False)
 

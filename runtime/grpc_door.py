@@ -10,7 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
-from runtime import config, errors, grpc_errors, grpc_pools, http_protocol, tracing
+from runtime import config, errors, grpc_errors, grpc_pools, http_heads, tracing
 from runtime.awaited import AwaitedCall
 from runtime.bodies import FREE_BYTES
 from runtime.calls import Stage
@@ -76,7 +76,7 @@ class Predictions:
     async def _submit(self, data: bytes, context: Any) -> Rpc:
         self._door.last_request = began = self._door.now()
         headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
-        attempt = headers.pop(http_protocol.ATTEMPT_HEADER.decode(), "")
+        attempt = headers.pop(http_heads.ATTEMPT_HEADER.decode(), "")
         request = _parse(data)
         if request is not None:
             headers |= {name.lower(): value for name, value in request.headers.items()}
@@ -85,7 +85,7 @@ class Predictions:
             self._door.refused(errors.NO_MESSAGE.status, began)
             await grpc_errors.abort(context, errors.NO_MESSAGE, request_id.decode())
         call = Rpc(began, request)
-        call.attempt = http_protocol.attempt(attempt.encode())
+        call.attempt = http_heads.attempt(attempt.encode())
         call.body, content_type = _payload(request)
         call.fields = _fields(request, content_type, request_id, headers)
         call.deadline = self._dispatcher.deadline(began, context.time_remaining())

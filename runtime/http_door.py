@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from runtime import bodies, config, errors, mounts
+from runtime import bodies, config, errors, http_heads, mounts
 from runtime import http_messages as messages
 from runtime.dispatch import Dispatcher
 from runtime.http_exchange import Exchange
@@ -36,6 +36,8 @@ class HttpDoor:
         self.bodies = bodies.Bodies(settings.max_request_bytes)
         self.connections: set[Connection] = set()
         self.date = b""
+        self.time = 0.0  # of the last sweep
+        self.heads = http_heads.Heads()
         self.last_request = 0.0
         self._settings = settings
         self._dispatcher = dispatcher
@@ -164,6 +166,7 @@ class HttpDoor:
         return ", ".join(verbs).encode()
 
     def _tick(self) -> None:
+        self.time = self.now()
         self.date = email.utils.formatdate(usegmt=True).encode()
 
     def _check(self, connection: Connection, now: float) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from runtime import errors
 from runtime import http_messages as messages
-from runtime.calls import Call, Stage
+from runtime.calls import NEW, Call
+from runtime.http_heads import Head
 from runtime.shim import frames
 
 if TYPE_CHECKING:
@@ -19,27 +20,47 @@ class Exchange(Call):
     """A call whose answer is written to its connection."""
 
     __slots__ = (
-        "_connection", "_owed", "_sent_head", "cross_origin", "failure", "head_only", "held", "keep_alive", "old",
-        "on_cancel", "on_room", "plain", "preflight", "timeout",
+        "_connection", "_head", "_owed", "_sent_head", "failure", "held", "keep_alive", "on_cancel", "on_room",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection", began: float) -> None:
-        super().__init__(began)
+    def __init__(self, connection: "Connection", began: float, head: Head) -> None:
+        # All that Call.__init__ does, without the call of it: this is done for every request.
+        self.attempt = head.attempt
+        self.began = began
+        self.fields = fields = head.fields.copy()
+        if not fields[4]:
+            fields[4] = connection.door.new_request_id()
+        if connection.door.wants_headers or fields[1] != b"/":
+            fields += head.headers
+        elif head.accept is not None:
+            fields += (b"accept", head.accept)
+        self.body = b""
+        self.deadline = 0.0
+        self.stage = NEW
+        self.link = None
+        self.number = 0
+        self.queued_for = 0.0
+        self.status = 0
+        self.timer = None
+        self.span = None
         self._connection = connection
-        self.keep_alive = True
-        self.old = False  # HTTP/1.0
-        self.head_only = False  # a HEAD request
-        self.cross_origin = False  # a browser asks on behalf of a page from elsewhere
-        self.plain = False  # none of the above: the answer needs no more than the least of headers
-        self.preflight: bytes | None = None  # the headers a browser asks leave for, when it asks for leave
-        self.timeout: float | None = None
-        self.failure: errors.Failure | None = None  # decided before the request was whole
+        self._head = head
+        self.keep_alive = head.keep_alive
+        self.failure = head.failure  # decided before the request was whole
         self.held = 0  # bytes of the body on the account of all bodies
         # Of a path that a task answers (mounts.py): what ends the task, and what tells it that the caller reads again.
         self.on_cancel: Callable[[], object] | None = None
         self.on_room: Callable[[], object] | None = None
         self._sent_head = False
         self._owed = 0
+
+    @property
+    def preflight(self) -> bytes | None:
+        return self._head.preflight
+
+    @property
+    def timeout(self) -> float | None:
+        return self._head.timeout
 
     @property
     def method(self) -> bytes:
@@ -56,7 +77,7 @@ class Exchange(Call):
 
     def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
         connection = self._connection
-        least = self.plain and len(fields) == 3 and status == 200 and len(body) <= _JOIN_BYTES
+        least = self._head.plain and len(fields) == 3 and status == 200 and len(body) <= _JOIN_BYTES
         if least and not connection.door.draining:
             # What nearly every answer is; the same bytes as below, put together once.
             connection.write(
@@ -73,7 +94,7 @@ class Exchange(Call):
         if self._sent_head:
             self._connection.finished(self, keep=False)
             return
-        if self.stage is Stage.NEW and self.on_cancel is None:
+        if self.stage is NEW and self.on_cancel is None:
             self._connection.door.refused(failure.status, self.began)
         lines = [(b"content-type", b"application/json")]
         if failure.retry_after:
@@ -91,8 +112,8 @@ class Exchange(Call):
             lines.append((b"content-length", b"%d" % len(body)))
         else:
             body = b""
-        data = self._head(status, lines, keep)
-        if self.head_only:
+        data = self._head_bytes(status, lines, keep)
+        if self._head.head_only:
             connection.write(data)
         elif len(body) <= _JOIN_BYTES:
             connection.write(data + body)
@@ -106,19 +127,19 @@ class Exchange(Call):
         lines += zip(fields[3::2], fields[4::2], strict=True)
         if fields[0] == b"text/event-stream":
             lines.append((b"cache-control", b"no-cache"))
-        if self.old:
+        if self._head.old:
             self.keep_alive = False  # the end of the connection is the end of the body
         else:
             lines.append((b"transfer-encoding", b"chunked"))
         self._sent_head = True
         keep = self.keep_alive and not self._connection.door.draining
-        self._connection.write(self._head(status, lines, keep))
-        if self.head_only:
+        self._connection.write(self._head_bytes(status, lines, keep))
+        if self._head.head_only:
             self._connection.door.suffice(self, status)
             self._connection.finished(self, keep=keep)
 
     def on_stream_chunk(self, data: bytes) -> None:
-        self._connection.write(data if self.old else messages.chunk(data))
+        self._connection.write(data if self._head.old else messages.chunk(data))
         self._owed += 1
         if self._owed >= _CREDIT_STEP:
             self.repay()
@@ -133,13 +154,15 @@ class Exchange(Call):
 
     def on_stream_end(self, *, broken: bool) -> None:
         keep = self.keep_alive and not broken and not self._connection.door.draining
-        if not broken and not self.old:
+        if not broken and not self._head.old:
             self._connection.write(messages.LAST_CHUNK)
         self._connection.finished(self, keep=keep)
 
-    def _head(self, status: int, lines: list[tuple[bytes, bytes]], keep: bool) -> bytes:
-        connection = b"" if keep and not self.old else b"connection: %b\r\n" % (b"keep-alive" if keep else b"close")
-        if self.cross_origin and not any(name.lower() == b"access-control-allow-origin" for name, _ in lines):
+    def _head_bytes(self, status: int, lines: list[tuple[bytes, bytes]], keep: bool) -> bytes:
+        connection = b""
+        if self._head.old or not keep:
+            connection = b"connection: %b\r\n" % (b"keep-alive" if keep else b"close")
+        if self._head.cross_origin and not any(name.lower() == b"access-control-allow-origin" for name, _ in lines):
             connection += messages.CROSS_ORIGIN
         return b"%b%bx-request-id: %b\r\ndate: %b\r\n\r\n" % (
             messages.head(status, lines), connection, self.fields[4], self._connection.door.date

@@ -10,22 +10,13 @@ from typing import Any, Protocol
 
 import httptools
 
-from runtime import errors, tracing
+from runtime import errors
 from runtime import http_messages as messages
 from runtime.bodies import FREE_BYTES, Bodies
 from runtime.http_exchange import Exchange
+from runtime.http_heads import ATTEMPT_HEADER, MAX_HEAD_BYTES, Head, Heads
 
-MAX_HEAD_BYTES = 64 * 1024
 _MAX_PIPELINED = 16
-ATTEMPT_HEADER = b"x-envoy-attempt-count"  # what the gateway tells us, and the predictor need not know
-_KNOWN = frozenset(
-    [
-        b"accept", b"access-control-request-headers", b"access-control-request-method", b"content-length",
-        b"content-encoding", b"content-type", b"expect", b"origin", b"traceparent", b"x-request-id",
-        b"x-request-timeout-ms", ATTEMPT_HEADER,
-    ]
-)  # fmt: skip
-_REQUEST_ID_BYTES = 200
 
 
 class Door(Protocol):
@@ -34,7 +25,9 @@ class Door(Protocol):
     draining: bool
     date: bytes
     max_body: int
+    time: float
     bodies: Bodies
+    heads: Heads
     connections: "set[Connection]"
 
     def handle(self, exchange: Exchange) -> None: ...
@@ -68,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._pumping = False
         self._refused = False
+        self._whole: Head | None = None  # of the last request that was whole
         self._crowded = False  # too many requests wait behind the active one
         self._reading = True
         self._head_bytes = 0
@@ -98,10 +92,36 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self.head_since or self.body_since:
+            self._more(data)
+            return
+        if self.active is None and not self.waiting:
+            end = data.find(b"\r\n\r\n") + 4
+            head = self.door.heads.seen.get(data[:end])
+            if head is not None and len(data) - end == head.size:
+                self.active = exchange = Exchange(self, self.door.now(), head)
+                exchange.body = data[end:]
+                self.door.handle(exchange)
+                return
+        self._whole = None
+        self._parse(data)
+        if self._whole is not None and not (self.head_since or self.body_since or self._chunks):
+            self.door.heads.keep(data, self._size, self._whole, self._known)
+
+    def _more(self, data: bytes) -> None:
+        """Of a request that had begun."""
         fields, size = self._fields, self._size
         if self.head_since:
             self._head_bytes += len(data)
         in_body = self.body_since
+        self._parse(data)
+        if in_body and fields is self._fields:
+            # What is no body between its chunks or behind it: trailers, above all.
+            self._head_bytes = self._head_bytes + len(data) if self._size == size else 0
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.refuse(errors.HEAD_TOO_LARGE)
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -112,11 +132,6 @@ class Connection(asyncio.Protocol):
                 self.data_received(rest)
         except httptools.HttpParserError:
             self.refuse(errors.MALFORMED)
-        if in_body and fields is self._fields:
-            # What is no body between its chunks or behind it: trailers, above all.
-            self._head_bytes = self._head_bytes + len(data) if self._size == size else 0
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self.refuse(errors.HEAD_TOO_LARGE)
 
     def pause_writing(self) -> None:
         self.stalled = True
@@ -140,7 +155,6 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._fields: list[bytes] = []
         self._known: dict[bytes, bytes] = {}
-        self._head_size = 0
         self._chunks: list[bytes] = []
         self._size = 0
         self.began = now
@@ -149,13 +163,7 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.body_since:
-            return  # a trailer, which nobody asks for
-        name = name.lower()
-        if name in _KNOWN:
-            self._known[name] = value
-        self._head_size += len(name) + len(value) + 4
-        if name != ATTEMPT_HEADER:
+        if not self.body_since:  # else it is a trailer, which nobody asks for
             self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
@@ -163,8 +171,8 @@ class Connection(asyncio.Protocol):
             return
         self.head_since, self._head_bytes = 0.0, 0
         self.body_since = self.began
-        known = self._known
-        if len(self._url) + self._head_size > MAX_HEAD_BYTES:
+        known = self._read_fields()
+        if len(self._url) + sum(map(len, self._fields)) + 2 * len(self._fields) > MAX_HEAD_BYTES:
             self.refuse(errors.HEAD_TOO_LARGE)
         elif (length := known.get(b"content-length")) and int(length) > self.door.max_body:
             self.refuse(errors.TOO_LARGE)
@@ -173,6 +181,14 @@ class Connection(asyncio.Protocol):
                 self.refuse(errors.EXPECTATION)
             elif self.active is None:
                 self.write(messages.CONTINUE)
+
+    def _read_fields(self) -> dict[bytes, bytes]:
+        """The headers by their names in lower case."""
+        fields = self._fields
+        if fields:
+            fields[::2] = b"\n".join(fields[::2]).lower().split(b"\n")  # no name has a line feed in it
+            self._known = dict(zip(fields[::2], fields[1::2], strict=True))
+        return self._known
 
     def on_body(self, data: bytes) -> None:
         if self._refused:
@@ -208,9 +224,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._refused:
             return
-        exchange = self._exchange()
-        exchange.keep_alive = self._parser.should_keep_alive()
-        exchange.plain = exchange.keep_alive and not (exchange.old or exchange.head_only or exchange.cross_origin)
+        self._whole = head = self._head()
+        exchange = Exchange(self, self.began, head)
         exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
         if self._taken:
@@ -224,37 +239,21 @@ class Connection(asyncio.Protocol):
         else:
             self._enqueue(exchange)
 
-    def _exchange(self) -> Exchange:
-        """From what was parsed. The fields are those of a request frame (shim/frames.py)."""
-        exchange = Exchange(self, self.began)
-        known = self._known
-        method = self._parser.get_method() if self._url else b"GET"
-        exchange.old = bool(self._url) and self._parser.get_http_version() == "1.0"
-        path, _, query = _target(self._url).partition(b"?")
-        told = known.get(b"x-request-id", b"")
-        request_id = told if 0 < len(told) <= _REQUEST_ID_BYTES and told.isascii() else self.door.new_request_id()
-        traceparent = known.get(b"traceparent", b"")
-        exchange.fields = [
-            method, path, query.partition(b"#")[0], known.get(b"content-type", b""), request_id,
-            tracing.valid(traceparent) if traceparent else b"",
-        ]  # fmt: skip
-        if self.door.wants_headers or path != b"/":
-            exchange.fields += self._fields
-        elif b"accept" in known:
-            exchange.fields += (b"accept", known[b"accept"])
-        exchange.attempt = attempt(known.get(ATTEMPT_HEADER, b""))
-        exchange.head_only = method == b"HEAD"
-        if b"origin" in known:
-            exchange.cross_origin = True
-            if method == b"OPTIONS" and b"access-control-request-method" in known:
-                exchange.preflight = known.get(b"access-control-request-headers", b"")
-        if (encoding := known.get(b"content-encoding")) and encoding.lower() != b"identity":
-            exchange.failure = None if self.door.takes_encoded(path) else errors.encoded(encoding)
-        if (asked := known.get(b"x-request-timeout-ms")) is not None:
-            exchange.timeout = _seconds(asked)
-            if exchange.timeout is None:
-                exchange.failure = errors.BAD_TIMEOUT
-        return exchange
+    def _head(self) -> Head:
+        """From what was parsed."""
+        parser, url, known = self._parser, self._url, self._known
+        method, old = b"GET", False
+        if url:
+            method, old = parser.get_method(), parser.get_http_version() == "1.0"
+        head = Head(method, _target(url), known, keep_alive=parser.should_keep_alive(), old=old)
+        if head.encoding and head.failure is None and not self.door.takes_encoded(head.fields[1]):
+            head.failure = errors.encoded(head.encoding)
+        if ATTEMPT_HEADER in known:
+            pairs = zip(self._fields[::2], self._fields[1::2], strict=True)
+            head.headers = [part for pair in pairs if pair[0] != ATTEMPT_HEADER for part in pair]
+        else:
+            head.headers = self._fields
+        return head
 
     # In order, one at a time.
 
@@ -266,7 +265,8 @@ class Connection(asyncio.Protocol):
         self._chunks = []
         self._drop_body()
         self.head_since = self.body_since = 0.0
-        exchange = self._exchange()
+        self._read_fields()
+        exchange = Exchange(self, self.began, self._head())
         exchange.failure = failure
         self._enqueue(exchange)
 
@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
             return
         self.active = None
         self._give_back(exchange)
-        self.idle_since = self.door.now()
+        self.idle_since = self.door.time
         if keep:
             if self.waiting:
                 self._pump()
@@ -361,15 +361,3 @@ def _target(url: bytes) -> bytes:
     except httptools.HttpParserInvalidURLError:
         return url
     return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
-
-
-def attempt(told: bytes) -> int:
-    return int(told) if told.isdigit() and len(told) < 4 else 0
-
-
-def _seconds(told: bytes) -> float | None:
-    try:
-        millis = float(told)
-    except ValueError:
-        return None
-    return millis / 1000 if 0 < millis < 1e12 else None

@@ -49,7 +49,8 @@ def test_a_large_body_goes_out_behind_what_is_held(pair: tuple[socket.socket, ou
     ours, box = pair
     box.hold(frames.pack(frames.RESPONSE, 1), time.perf_counter_ns())
     box.send(frames.RESPONSE, 2, b"", b"x" * 40_000)
-    decoder, found = frames.Decoder(), []
+    decoder = frames.Decoder()
+    found: list[frames.Frame] = []
     while len(found) < 2:
         found += decoder.feed(ours.recv(65536))
     assert [(number, len(body)) for _, number, _, body in found] == [(1, 0), (2, 40_000)]
