@@ -1,7 +1,6 @@
 """Ends calls on time. Nearly all share one timeout, so they wait in order behind a single timer."""
 
 import asyncio
-import collections
 import time
 from collections.abc import Callable
 
@@ -17,7 +16,7 @@ class Deadlines:
         self._expired = expired
         # In order of deadline, as the timeout is the same for all in here. A request whose body came slowly is late
         # for its place and gets a timer of its own.
-        self._waiting: collections.OrderedDict[Call, None] = collections.OrderedDict()
+        self._waiting: dict[Call, None] = {}
         self._newest = 0.0
         self._timer: asyncio.TimerHandle | None = None
 

@@ -15,6 +15,9 @@ _SHORT_MICROS = 500
 _AHEAD = 32
 
 
+Answer = tuple[Call, int, list[bytes], bytes]  # status, fields, body
+
+
 class Listener(Protocol):
     """Hears what becomes of calls: the dispatcher."""
 
@@ -112,15 +115,12 @@ class Link(asyncio.Protocol):
                 transport.close()
 
     def data_received(self, data: bytes) -> None:
-        answers: list[tuple[Call, int, list[bytes], bytes]] = []
+        answers: list[Answer] = []
         freed = False
         self.heard += 1
         for kind, number, head, body in self._decoder.feed(data):
             if kind == frames.RESPONSE and number in self.calls:
-                call, status, flags, fields = self._take_response(number, head)
-                freed = freed or not flags & frames.HELD
-                if call is not None:
-                    answers.append((call, status, fields, body))
+                freed = self._take_response(number, head, body, answers) or freed
             elif kind == frames.RELEASE and number in self.calls:
                 del self.calls[number]
                 freed = True
@@ -138,16 +138,18 @@ class Link(asyncio.Protocol):
         for call, status, fields, body in answers:
             self._listener.answered(call, status, fields, body)
 
-    def _take_response(self, number: int, head: bytes) -> tuple[Call | None, int, int, list[bytes]]:
-        """Its call (None when nobody waits any more), status, flags and fields. The permit is free unless HELD."""
+    def _take_response(self, number: int, head: bytes, body: bytes, answers: list[Answer]) -> bool:
+        """Notes the answer, unless nobody waits for it any more. Whether the permit is free."""
         status, flags, micros, fields = frames.parse_response_head(head)
         self._observe(micros)
         call = self.calls[number]
+        if call is not None:
+            answers.append((call, status, fields, body))
         if flags & frames.HELD:
             self.calls[number] = None
-        else:
-            del self.calls[number]
-        return call, status, flags, fields
+            return False
+        del self.calls[number]
+        return True
 
     def _on_stream(self, kind: int, number: int, head: bytes, body: bytes) -> None:
         call = self.calls.get(number)

@@ -1,6 +1,8 @@
 """DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch", VLDB 2019)."""
 
+import collections
 import math
+from collections.abc import Iterable
 
 from cortex.monitor.v1 import monitor_service_pb2 as pb
 
@@ -29,6 +31,11 @@ class Sketch:
         self.min = math.inf
         self.max = -math.inf
 
+    def extend(self, values: Iterable[float]) -> None:
+        """Finite values, many at once."""
+        self._fresh += values
+        self._fold()
+
     def add(self, value: float) -> bool:
         """Whether `value` was counted: infinities and NaN have no bin."""
         if not _isfinite(value):
@@ -46,16 +53,12 @@ class Sketch:
         self.sum += sum(values)
         self.min = min(self.min, *values)
         self.max = max(self.max, *values)
-        bins, ceil, log = self.bins, math.ceil, math.log
-        for value in values:
-            if value >= _SMALLEST:
-                index = ceil(log(value) / _LOG_GAMMA)
-                bins[index] = bins.get(index, 0) + 1
-            elif value > -_SMALLEST:
-                self.zero_count += 1
-            else:
-                index = ceil(log(-value) / _LOG_GAMMA)
-                self.negative_bins[index] = self.negative_bins.get(index, 0) + 1
+        ceil, log = math.ceil, math.log
+        _count(self.bins, [ceil(log(value) / _LOG_GAMMA) for value in values if value >= _SMALLEST])
+        if min(values) < _SMALLEST:
+            negative = [ceil(log(-value) / _LOG_GAMMA) for value in values if value <= -_SMALLEST]
+            _count(self.negative_bins, negative)
+            self.zero_count += sum(1 for value in values if -_SMALLEST < value < _SMALLEST)
 
     def to_proto(self) -> pb.Sketch:
         if self._fresh:
@@ -71,3 +74,8 @@ class Sketch:
             min=self.min if filled else 0.0,
             max=self.max if filled else 0.0,
         )
+
+
+def _count(bins: dict[int, int], indexes: list[int]) -> None:
+    for index, count in collections.Counter(indexes).items():
+        bins[index] = bins.get(index, 0) + count

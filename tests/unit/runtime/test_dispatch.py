@@ -97,7 +97,7 @@ async def test_a_queued_caller_who_leaves_costs_no_worker(dispatcher: dispatch.D
     assert third.stage is Stage.QUEUED
     link.answer(dispatcher, 1)
     assert third.stage.name == "RUNNING"
-    assert dispatcher.metrics.requests == {499: 2}
+    assert dict(dispatcher.metrics.take(0.0, 0, 0).requests_by_status) == {499: 2}
 
 
 async def test_a_dead_worker_fails_what_it_began_and_returns_the_rest_in_order(dispatcher: dispatch.Dispatcher) -> None:
