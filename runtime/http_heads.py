@@ -11,15 +11,17 @@ ATTEMPT_HEADER = b"x-envoy-attempt-count"  # what the gateway tells us, and the 
 _REQUEST_ID_BYTES = 200
 _KEPT_HEADS = 256
 _KEPT_BYTES = 2048
-_NOT_KEPT = frozenset([b"x-request-id", b"traceparent", b"expect", b"transfer-encoding", b"upgrade"])
+_NOT_KEPT = frozenset(
+    [b"x-request-id", b"traceparent", b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"]
+)
 
 
 class Head:
     """One request head, read; shared by all requests that have it and hence never changed."""
 
     __slots__ = (
-        "accept", "attempt", "cross_origin", "encoding", "failure", "fields", "head_only", "headers", "keep_alive", "old", "plain",
-        "preflight", "size", "timeout",
+        "accept", "attempt", "cross_origin", "encoding", "failure", "fields", "head_only", "headers",
+        "keep_alive", "old", "plain", "preflight", "size", "timeout",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, known: dict[bytes, bytes], *, keep_alive: bool, old: bool) -> None:

@@ -37,7 +37,7 @@ class Visitor:
     def __init__(self, context: Any, door: HttpDoor) -> None:
         told = context.invocation_metadata() or ()
         self.headers = {name: value for name, value in told if isinstance(value, str)}
-        self.attempt = http_protocol.attempt(self.headers.pop(http_protocol.ATTEMPT_HEADER.decode(), "").encode())
+        self.attempt = http_heads.attempt(self.headers.pop(http_heads.ATTEMPT_HEADER.decode(), "").encode())
         self.request_id = self.headers.get("x-request-id", "")[:200] or door.new_request_id().decode()
         self.began = door.now()
 
