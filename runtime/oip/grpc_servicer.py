@@ -11,7 +11,7 @@ import grpc
 from google.protobuf import message
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
-from runtime import errors, grpc_errors, http_protocol, tracing
+from runtime import errors, grpc_errors, http_heads, tracing
 from runtime.bodies import FREE_BYTES
 from runtime.config import Settings
 from runtime.http_door import HttpDoor
