@@ -95,6 +95,8 @@ class Settings:
     triton_home: str = ""
     admin_token_file: str = ""
     neuron_cores: tuple[int, int] = (0, 0)  # first, how many
+    memory_bytes: int = 0  # of the whole replica; 0 for no limit
+    has_devices: bool = False  # GPUs or accelerators that a worker may hold for itself
 
     @property
     def short_name(self) -> str:
@@ -152,13 +154,15 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
         protobuf_path=predictor.protobuf_path,
         inputs=_tensors(predictor.inputs),
         outputs=_tensors(predictor.outputs),
-        worker=_worker(predictor.worker),
+        worker=_worker(predictor.worker, has_gpus=bool(spec.compute.gpus)),
         models=plain(predictor.models),
         model_cache_dir=message.model_cache_dir,
         model_cache_bytes=message.model_cache_bytes,
         triton_home=message.triton_home,
         admin_token_file=message.admin_token_file,
         neuron_cores=(message.neuron_core_first, message.neuron_core_count),
+        memory_bytes=spec.compute.memory_bytes,
+        has_devices=bool(spec.compute.gpus or message.neuron_core_count),
     )
 
 
@@ -173,9 +177,10 @@ def _tensors(told: Iterable[spec_pb2.Tensor]) -> tuple[Tensor, ...]:
     return tuple(Tensor(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in told)
 
 
-def _worker(told: spec_pb2.WorkerPolicy) -> WorkerPolicy:
+def _worker(told: spec_pb2.WorkerPolicy, *, has_gpus: bool) -> WorkerPolicy:
     return WorkerPolicy(
-        start=_STARTS.get(told.start, "fork-server"),
+        # What has touched a GPU cannot be forked, and a library may touch it while it is imported.
+        start=_STARTS.get(told.start, "spawn" if has_gpus else "fork-server"),
         preload=tuple(told.preload),
         memory_bytes=told.memory_bytes,
         hang_timeout=_seconds(told.hang_timeout, told.HasField("hang_timeout"), 0.0),

@@ -60,6 +60,11 @@ class Link(asyncio.Protocol):
         """The number of the newest call."""
         return self._number
 
+    @property
+    def busy(self) -> bool:
+        """Whether the worker has something to do."""
+        return bool(self.calls)
+
     def connection_made(self, transport: Any) -> None:
         self._data = transport
 

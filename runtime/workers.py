@@ -1,7 +1,9 @@
 """Keeps the workers alive: loads them, notices their end, restarts them with growing patience, and knows what to say.
 
 A predictor that cannot be loaded at the start ends the replica with the user's traceback. Later a worker's end costs
-the requests inside it and a restart; one that ends again and again is reported as a crash loop.
+the requests inside it and a restart; one that ends again and again is reported as a crash loop. A worker that is due
+(memory, max_requests) is replaced without losing a request: its successor is loaded before it leaves where there is
+room for both.
 """
 
 import asyncio
@@ -13,11 +15,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runtime import asks, fork_server, guard, logs, spawn
+from runtime import asks, fork_server, guard, logs, memory, spawn
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
-from runtime.link import Link
+from runtime.life import Life
 from runtime.state_file import LoadFailure
+from runtime.watch import Watch
 from services.chassis import backoff
 
 _CRASHES = 5
@@ -26,95 +29,37 @@ _CRASH_WINDOW = 60.0
 _TRIAL_SECONDS = 0.5
 _LONGEST_TRIAL_SECONDS = 10.0
 _STOP_SECONDS = 2.0
+# A successor that could not be loaded is not tried again before.
+_SUCCESSOR_PAUSE = 30.0
 
 
 class Slot:
-    """One place for a worker, and the workers that fill it one after another."""
+    """One place for a worker, and the workers that fill it one after another; two while one replaces the other."""
 
-    def __init__(self, index: int, pool: "Pool") -> None:
+    def __init__(self, index: int) -> None:
         self.name = f"w{index}"
-        self.state = "STARTING"
-        self.worker: spawn.Worker | None = None
-        self.loaded = False
+        self.index = index
+        self.lives: list[Life] = []
         self.looping = False
-        self._pool = pool
-        self._load_failure: tuple[str, str] | None = None
-        self._heard = asyncio.Event()
-        self.dead = asyncio.Event()
         self.trial = 0.0
+        self.last_end = ""  # why we ended its last worker, where we did
         self._crashes: collections.deque[float] = collections.deque(maxlen=_CRASHES)
 
-    def on_loaded(self, offer: Mapping[str, Any]) -> None:
-        self.loaded = True
-        self._heard.set()
-        assert self.worker is not None
-        self.state = "READY"
-        self._pool.joined(self, self.worker.link, offer)
+    @property
+    def loaded(self) -> bool:
+        return any(life.loaded and life.running for life in self.lives)
 
-    def on_load_failed(self, reason: str, message: str) -> None:
-        self._load_failure = (reason, message)
-        self._heard.set()
+    @property
+    def serving(self) -> bool:
+        return not self.looping and any(life.state == "READY" for life in self.lives)
 
-    async def live_once(self) -> LoadFailure | None:
-        """One worker from start to end. Returns why it never got ready, or None when it did."""
-        self.loaded, self._load_failure = False, None
-        self._heard.clear()
-        self.dead.clear()
-        self.state = "STARTING"
-        pool = self._pool
-        link = Link(pool.settings.threads, pool.dispatcher, self)
-        try:
-            self.worker = worker = await spawn.start(
-                pool.make,
-                name=self.name,
-                link=link,
-                setup=pool.settings.setup,
-                log=pool.log,
-                answers=pool.asks,
-            )
-        except OSError as error:
-            return LoadFailure("CONSTRUCTOR_FAILED", f"cannot run {pool.settings.python}: {error}", None, time.time())
-        pool.watch.began(worker.process.pid)
-        pool.on_launch()
-        exited = asyncio.ensure_future(spawn.ended(worker.process))
-        try:
-            failure = await self._load(worker, exited)
-            if failure is None:
-                await exited
-            return failure
-        finally:
-            worker.kill()
-            await exited
-            pool.watch.ended(worker.process.pid)
-            self.state = "DEAD"
-            self.dead.set()
-            pool.left(self, worker)
-            link.close()
-
-    async def _load(self, worker: spawn.Worker, exited: "asyncio.Future[None]") -> LoadFailure | None:
-        heard = asyncio.ensure_future(self._heard.wait())
-        limit = self._pool.settings.start_timeout
-        try:
-            waited: list[asyncio.Future[Any]] = [heard, exited]
-            await asyncio.wait(waited, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            heard.cancel()
-        if self.loaded:
-            return None
-        if self._load_failure is None and exited.done():
-            # What it said last may still be on its way through the pipes.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.2):
-                    await self._heard.wait()
-        code = worker.process.returncode
-        if self._load_failure is not None:
-            return LoadFailure(*self._load_failure, code, time.time())
-        if not exited.done():
-            text = f"the predictor did not load within {limit:g} s (start_timeout)"
-            return LoadFailure("CONSTRUCTOR_FAILED", text, None, time.time())
-        reason = "OUT_OF_MEMORY" if code == -9 else "CONSTRUCTOR_FAILED"
-        text = f"the worker {worker.exit_text()} while it loaded the predictor\n{worker.tail}".strip()
-        return LoadFailure(reason, text, code, time.time())
+    def describe(self) -> list[dict[str, Any]]:
+        if not self.lives:
+            return [{"pid": None, "state": "STARTING"}]
+        return [
+            {"pid": life.pid, "state": life.state, "slot": self.index, "last_end": self.last_end}
+            for life in self.lives
+        ]  # fmt: skip
 
     def crashed(self, now: float, *, answered: bool) -> int:
         """Notes one more crash; returns how many there were lately without an answer in between. Who answers others
@@ -153,9 +98,10 @@ class Pool:
         self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
         self.launched = asyncio.Event()  # every worker has begun to load
         self.started = False  # every worker was loaded once
-        self._changed = changed
-        self._slots = [Slot(index, self) for index in range(settings.processes)]
-        self._fork_server = self._forking()
+        self.on_change = changed
+        self._slots = [Slot(index) for index in range(settings.processes)]
+        self._tasks: asyncio.TaskGroup | None = None
+        self.fork_server = self._forking()
         self._stopping = False
         self._rng = random.Random()
         self._backoff = backoff.Backoff(first=0.1, longest=30.0)
@@ -174,101 +120,173 @@ class Pool:
 
     async def make(self, fds: Sequence[int]) -> spawn.Process:
         """A worker's process. Raises OSError."""
-        if self._fork_server is not None:
+        if self.fork_server is not None:
             with contextlib.suppress(fork_server.Unavailable):
-                return await self._fork_server.fork(fds)
+                return await self.fork_server.fork(fds)
         return await self._interpreter.start(fds)
 
     @property
     def ready(self) -> bool:
-        return self.started and any(slot.loaded and not slot.looping for slot in self._slots)
+        return self.started and any(slot.serving for slot in self._slots)
+
+    @property
+    def lives(self) -> list[Life]:
+        return [life for slot in self._slots for life in slot.lives]
 
     def describe(self) -> list[dict[str, Any]]:
-        return [{"pid": slot.worker.process.pid if slot.worker else None, "state": slot.state} for slot in self._slots]
+        return [line for slot in self._slots for line in slot.describe()]
 
     @property
     def fork_server_pid(self) -> int | None:
-        return self._fork_server.pid if self._fork_server is not None else None
+        return self.fork_server.pid if self.fork_server is not None else None
 
     async def run(self) -> None:
         """Until cancelled; a failure of the first load ends up in `fatal`."""
         async with asyncio.TaskGroup() as group:
-            if self._fork_server is not None:
-                group.create_task(self._fork_server.run())
+            self._tasks = group
+            if self.fork_server is not None:
+                group.create_task(self.fork_server.run())
             for slot in self._slots:
                 group.create_task(self._keep(slot))
+            group.create_task(Watch(self).run())
+
+    # What lives report.
 
     def on_launch(self) -> None:
-        if all(slot.worker for slot in self._slots):
+        if all(life.worker for slot in self._slots for life in slot.lives):
             self.launched.set()
 
-    def joined(self, slot: Slot, link: Link, offer: Mapping[str, Any]) -> None:
-        self.dispatcher.joined(link, offer)
-        if all(each.loaded for each in self._slots):
+    def joined(self, life: Life, offer: Mapping[str, Any]) -> None:
+        self.dispatcher.joined(life.link, offer)
+        if all(slot.loaded for slot in self._slots):
             self.started = True
+        slot = self._slots[life.index]
         if slot.looping:
-            asyncio.get_running_loop().call_later(slot.trial, self._passed, slot, slot.worker)
+            asyncio.get_running_loop().call_later(slot.trial, self._passed, slot, life)
         elif self.failure is not None and self.ready:
             self.failure = None
-        self._changed()
+        self.on_change()
 
-    def left(self, slot: Slot, worker: spawn.Worker) -> None:
-        slot.loaded = False
+    def left(self, life: Life, worker: spawn.Worker) -> None:
         self.dispatcher.left(worker.link, worker.begun)
-        self._changed()
+        slot = self._slots[life.index]
+        if worker.link.leaving:
+            slot.lives.remove(life)
+            if worker.process.returncode != 0 and not self._stopping:
+                self._explain(slot, life)
+        self.on_change()
 
     async def stop(self) -> None:
         """Lets the workers end by themselves for a moment, then ends them."""
         self._stopping = True
-        workers = [slot.worker for slot in self._slots if slot.worker and slot.state != "DEAD"]
-        for worker in workers:
-            worker.link.finish()
+        lives = [life for life in self.lives if life.running]
+        for life in lives:
+            life.link.finish()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
-                await asyncio.gather(*(slot.dead.wait() for slot in self._slots if slot.worker))
-        for worker in workers:
-            worker.kill()
-        if self._fork_server is not None:
-            self._fork_server.close()
+                await asyncio.gather(*(life.over.wait() for life in lives))
+        for life in lives:
+            if life.running and life.worker is not None:
+                life.worker.kill()
+        if self.fork_server is not None:
+            self.fork_server.close()
+
+    # The course of a slot.
 
     async def _keep(self, slot: Slot) -> None:
-        while not self._stopping:
-            failure = await slot.live_once()
+        life = self._begin(slot)
+        while True:
+            await life.due.wait()
             if self._stopping:
                 return
-            self._explain(slot, failure)
-            if not self.started and failure is not None:
-                if not self.fatal.done():
-                    self.fatal.set_result(failure)
+            if not life.over.is_set():
+                life = await self._replace(slot, life)
+            elif await self._after_death(slot, life):
+                life = self._begin(slot)
+            else:
                 return
-            answered = failure is None and slot.worker is not None and slot.worker.link.answered
-            recent = slot.crashed(time.monotonic(), answered=answered)
-            if slot.looping:
-                self._report_loop(slot, failure, recent)
-            if recent > 1:
-                await asyncio.sleep(self._backoff.delay(recent - 2, self._rng))
 
-    def _explain(self, slot: Slot, failure: LoadFailure | None) -> None:
-        assert slot.worker is not None or failure is not None
-        if failure is not None:
+    def _begin(self, slot: Slot) -> Life:
+        assert self._tasks is not None
+        slot.lives = [life for life in slot.lives if not life.over.is_set()]
+        life = Life(slot.name, slot.index, self)
+        slot.lives.append(life)
+        self._tasks.create_task(life.run())
+        return life
+
+    async def _after_death(self, slot: Slot, life: Life) -> bool:
+        """Whether there is to be another worker, after the pause it takes."""
+        self._explain(slot, life)
+        if not self.started and life.failure is not None:
+            if not self.fatal.done():
+                self.fatal.set_result(life.failure)
+            return False
+        answered = life.failure is None and life.worker is not None and life.link.answered
+        recent = slot.crashed(time.monotonic(), answered=answered)
+        if slot.looping:
+            self._report_loop(slot, life, recent)
+        if recent > 1:
+            await asyncio.sleep(self._backoff.delay(recent - 2, self._rng))
+        return not self._stopping
+
+    async def _replace(self, slot: Slot, life: Life) -> Life:
+        """Puts another worker into the place of one that is due. Returns who has the place now."""
+        self.log.line("info", f"replacing worker {slot.name}: {life.replace_for}", source="cortex", worker=slot.name)
+        if not await self._has_room_beside(life):
+            life.retire(self.settings.drain_timeout)
+            await life.over.wait()
+            return self._begin(slot)
+        successor = self._begin(slot)
+        await successor.settled.wait()
+        if successor.loaded and not self._stopping:
+            life.retire(self.settings.drain_timeout)
+            if life.over.is_set() and life in slot.lives:
+                slot.lives.remove(life)
+                self._explain(slot, life)
+            return successor
+        if not self._stopping:
+            self._explain(slot, successor)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SUCCESSOR_PAUSE):
+                    await life.over.wait()
+        life.keep()
+        return life
+
+    async def _has_room_beside(self, life: Life) -> bool:
+        """Whether a second worker fits into memory, and on the devices that a worker may hold for itself."""
+        if self.settings.has_devices or life.pid is None:
+            return False
+        others = [each.pid for each in self.lives if each.pid is not None and each.running]
+        return await asyncio.to_thread(
+            memory.has_room, life.pid, [os.getpid(), *others], self.settings.memory_bytes
+        )  # fmt: skip
+
+    # What is said about it.
+
+    def _explain(self, slot: Slot, life: Life) -> None:
+        slot.last_end = life.cause[0] if life.cause else ""
+        if life.failure is not None:
+            failure = life.failure
             self.log.line("error", failure.message, source="cortex", worker=slot.name, reason=failure.reason)
-        elif slot.worker is not None:
-            text = f"worker {slot.name} {slot.worker.exit_text()}; restarting"
-            self.log.line("error", text, source="cortex", worker=slot.name, reason="WORKER_DIED")
+        else:
+            reason = life.cause[0] if life.cause else "WORKER_DIED"
+            leaving = life.worker is not None and life.link.leaving
+            text = f"worker {slot.name} {life.end_text()}" + (" while it left" if leaving else "; restarting")
+            self.log.line("error", text, source="cortex", worker=slot.name, reason=reason)
 
-    def _report_loop(self, slot: Slot, failure: LoadFailure | None, recent: int) -> None:
-        worker = slot.worker
-        last = failure.message if failure else f"{worker.exit_text()}\n{worker.tail}" if worker else ""
+    def _report_loop(self, slot: Slot, life: Life, recent: int) -> None:
+        tail = life.worker.tail if life.worker else ""
+        last = life.failure.message if life.failure else f"{life.end_text()}\n{tail}"
         text = f"worker {slot.name} ended {recent} times within {_CRASH_WINDOW:g} s; last: {last}".strip()
-        code = worker.process.returncode if worker else None
+        code = life.worker.process.returncode if life.worker else None
         self.failure = LoadFailure("CRASH_LOOP", text, code, time.time())
         self.dispatcher.give_up()
-        self._changed()
+        self.on_change()
 
-    def _passed(self, slot: Slot, worker: spawn.Worker | None) -> None:
+    def _passed(self, slot: Slot, life: Life) -> None:
         """A worker that came out of a crash loop has lived long enough."""
-        if slot.worker is worker and slot.loaded:
+        if life.running and life.loaded:
             slot.looping = False
             if not any(each.looping for each in self._slots):
                 self.failure = None
-            self._changed()
+            self.on_change()

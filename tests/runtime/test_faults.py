@@ -95,7 +95,7 @@ def test_a_load_failure_ends_the_replica_and_says_why(broken: dict[str, Replica]
     assert (failure["reason"], replica.state["state"]) == (reason, "UNREADY")
     assert text in failure["message"]
     assert "runtime/shim" not in failure["message"].split("Fatal Python error")[0]
-    assert not any(alive(worker["pid"]) for worker in replica.state["workers"])
+    assert not any(worker["pid"] and alive(worker["pid"]) for worker in replica.state["workers"])
 
 
 def test_before_it_is_ready_it_lives_and_refuses(tmp_path: pathlib.Path) -> None:
