@@ -15,7 +15,7 @@ def main(watch: guard.Guard) -> int:
 
     import uvloop
 
-    from runtime import config, front, logs
+    from runtime import config, front, logs, user_service
 
     parser = argparse.ArgumentParser(prog="python -m runtime", description="Serve one replica of an API.")
     parser.add_argument("--config", required=True, type=pathlib.Path, help="ReplicaConfig as JSON")
@@ -27,8 +27,10 @@ def main(watch: guard.Guard) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     log = logs.LogFile(settings.log_file, settings.log_level)
 
+    settings, service = user_service.prepare(settings)
+
     async def run() -> int:
-        return await front.Replica(settings, log, watch).run()
+        return await front.Replica(settings, log, watch, service).run()
 
     try:
         status: int = uvloop.run(run())

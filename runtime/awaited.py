@@ -64,6 +64,11 @@ class AwaitedCall(Call):
         return b"".join([part async for part in self.parts()])
 
     @property
+    def refused(self) -> bool:
+        """Whether all there is to the answer, once it has begun, is a failure."""
+        return self.status >= 400 or (self.failure is not None and not self.streams)
+
+    @property
     def waiting(self) -> bool:
         """Whether more of the body is here already."""
         return not self._parts.empty()

@@ -7,7 +7,20 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from runtime import asks, dispatch, errors, guard, http_door, logs, metrics, mounts, state_file, tracing, workers
+from runtime import (
+    asks,
+    dispatch,
+    errors,
+    guard,
+    http_door,
+    logs,
+    metrics,
+    mounts,
+    state_file,
+    tracing,
+    user_service,
+    workers,
+)
 from runtime.config import Settings
 from runtime.oip import registry
 
@@ -23,9 +36,12 @@ _QUIET_SECONDS = 0.3
 class Replica:
     """Runs until told to stop; `run` returns the exit status."""
 
-    def __init__(self, settings: Settings, log: logs.LogFile, watch: guard.Guard) -> None:
+    def __init__(
+        self, settings: Settings, log: logs.LogFile, watch: guard.Guard, service: user_service.Service | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
+        self._service = service
         self._log = log
         self._metrics = metrics.Metrics()
         self._spans = tracing.set_up(settings.replica, settings.api, os.environ)
@@ -142,6 +158,11 @@ class Replica:
                 self._grpc = GrpcDoor(self._settings, self._dispatcher, self._door)
                 service = oip.InferenceService(self._settings, self._engines, self._door, self._serves)
                 self._grpc.add(oip.SERVICE, service.handlers(), oip.POOL)
+                if self._service is not None:
+                    from runtime.grpc_user import UserService
+
+                    user = UserService(self._service, self._dispatcher, self._door)
+                    self._grpc.add(self._service.name, user.handlers(), self._service.pool())
                 await self._grpc.start()
                 self._grpc_listens = True
                 self._on_change()

@@ -64,7 +64,7 @@ class Predictions:
         call = await self._submit(data, context)
         try:
             await call.opening
-            if call.failure is not None or call.status >= 400:
+            if call.refused:
                 await self._check(call, context, await call.answer())
             await self._open(call, context)
             async for part in call.parts():
@@ -96,7 +96,7 @@ class Predictions:
         """Submits the call, or fails it where the HTTP door would not even have read it."""
         verbs, bodies = self._dispatcher.verbs, self._door.bodies
         failure = None
-        if verbs and "POST" not in verbs:
+        if self._dispatcher.offer and "POST" not in verbs:
             failure = errors.method_not_allowed(", ".join(verbs))
         elif size > FREE_BYTES and bodies.full:
             failure = errors.BODIES_FULL

@@ -104,7 +104,7 @@ class HttpDoor:
         if method == "HEAD" and "GET" in verbs:
             exchange.fields[0] = b"GET"
             self._submit(exchange)
-        elif method in verbs or not verbs:
+        elif method in verbs or not self._dispatcher.offer:
             self._submit(exchange)
         elif method == "OPTIONS":
             exchange.reply(204, [(b"allow", self._allowed())], b"")

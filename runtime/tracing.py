@@ -44,7 +44,8 @@ class Spans:
             "url.path": fields[1].decode("latin-1"),
             "cortex.request_id": call.request_id,
         }
-        name = f"{attributes['http.request.method']} /"
+        method = attributes["http.request.method"]
+        name = method[1:] if method.startswith("/") else f"{method} /"  # an RPC of a user's own service
         server = tracer.start_span(name, self._extract(carrier), kind=trace.SpanKind.SERVER, attributes=attributes)
         call.span = (server, None)
 

@@ -41,7 +41,8 @@ class Prediction:
         try:
             self._dispatcher.submit(self.call)
             await self.call.opening
-            await self._check()
+            if self.call.refused:
+                await self._refuse()
         except BaseException:
             self._dispatcher.cancel(self.call)
             raise
@@ -50,12 +51,10 @@ class Prediction:
     async def __aexit__(self, *_: object) -> None:
         self._dispatcher.cancel(self.call)
 
-    async def _check(self) -> None:
+    async def _refuse(self) -> None:
         call = self.call
-        if call.failure is None and call.status >= 400:
-            body = await call.answer()
-            raise problems.of_answer(call.status, call.reason, body, call.headers)
         self._raise_failure()
+        raise problems.of_answer(call.status, call.reason, await call.answer(), call.headers)
 
     def _raise_failure(self) -> None:
         if self.call.failure is not None:

@@ -132,6 +132,11 @@ class Registry:
         """Without the lock: a cancellation that comes meanwhile finds a job outside of user code, or none."""
         self._jobs.pop(job.number, None)
 
+    def holds(self, number: int) -> bool:
+        """Whether somebody waits for the answer to it."""
+        job = self._jobs.get(number)
+        return job is not None and not job.cancelled
+
     def on_interrupt(self, *_: Any) -> None:
         """Handler of SIGINT, on the main thread, which may hold the lock: an interrupt is for user code or nobody."""
         if any(job.is_inside(threading.main_thread().ident) for job in list(self._jobs.values())):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from . import encode, loader, logs, payload, signature, tensors
+from . import encode, loader, logs, payload, rpc, rpc_context, signature, tensors
 
 INTERNAL = "internal server error"
 _JSON_TYPES = frozenset([dict, list, int, float, bool, type(None)])
@@ -34,7 +34,9 @@ class Executor:
         self._channel = channel
         self._kind = monitoring.get("model_type", "")
         self._key = monitoring.get("key", "")
-        self._plain = not self._kind and contract.after is None  # nobody looks at a result but its encoder
+        self._plain = (
+            not self._kind and contract.after is None and not contract.is_rpc
+        )  # nobody looks at a result but its encoder
 
     def prepare(self, request: payload.Request) -> tuple[signature.Method, dict[str, Any]]:
         """Raises Malformed, and KeyError for a verb the front should not have let through."""
@@ -45,6 +47,9 @@ class Executor:
         """Encodes what the method returned; runs in the part that may be cancelled, as it may call user code."""
         if self._plain and type(result) in _JSON_TYPES and not request.has_tensors:
             return encode.Encoded(200, encode.JSON, encode.to_json(result))
+        if request.context is not None:
+            whole: encode.Encoded = self.contract.verbs[request.method].finish(result, request)
+            return whole
         callback: Any = None
         if type(result) is tuple and len(result) == 2 and callable(result[1]):
             result, callback = result
@@ -87,6 +92,8 @@ class Executor:
 
     def failed(self, error: BaseException, request: payload.Request) -> encode.Encoded:
         """The answer to a caller; the traceback goes to the log and nowhere else."""
+        if request.context is not None and (request.context.aborted or isinstance(error, rpc_context.Aborted)):
+            return rpc.ended(request.context)
         if isinstance(error, payload.Malformed):
             return refusal(400, str(error), "PAYLOAD_MALFORMED", request.request_id)
         try:

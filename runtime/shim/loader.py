@@ -10,10 +10,10 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import asks, models, signature
+from . import asks, models, rpc, signature
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -39,7 +39,17 @@ def _is_ours(filename: str) -> bool:
     return filename.startswith((_OURS, "<frozen importlib")) or os.sep + "importlib" + os.sep in filename
 
 
-def load_class(setup: dict[str, Any]) -> Any:
+def load_service(setup: dict[str, Any]) -> rpc.Service | None:
+    """The user's own gRPC service, where there is one. Raises LoadError."""
+    if not setup.get("service"):
+        return None
+    try:
+        return rpc.Service(setup["service"])
+    except signature.Invalid as error:
+        raise LoadError("INVALID_PREDICTOR", str(error)) from None
+
+
+def load_class(setup: dict[str, Any], service: rpc.Service | None = None) -> Any:
     """Imports the module and returns the class. Raises LoadError."""
     folder = os.path.join(setup["project_dir"], setup["python_path"])
     path = os.path.join(setup["project_dir"], setup["path"])
@@ -55,9 +65,11 @@ def load_class(setup: dict[str, Any]) -> Any:
         module = _import(path, os.path.abspath(folder))
     except BaseException as error:  # a module that calls sys.exit() is as broken as one that raises
         raise LoadError("IMPORT_FAILED", user_traceback(error)) from None
-    cls = _choose(module, setup["class_name"], setup["path"])
+    cls = _choose(module, setup["class_name"], setup["path"], service.names if service else ())
     try:
         signature.check_class(cls)
+        if service is not None:
+            service.check_class(cls)
     except signature.Invalid as error:
         raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None
     return cls
@@ -81,17 +93,17 @@ def _import(path: str, folder: str) -> Any:
     return module
 
 
-def _choose(module: Any, class_name: str, path: str) -> Any:
+def _choose(module: Any, class_name: str, path: str, rpcs: Sequence[str]) -> Any:
     for name in [class_name] if class_name else ["PythonPredictor", "Handler"]:
         found = getattr(module, name, None)
         if isinstance(found, type):
-            if not signature.is_candidate(found):
+            if not signature.is_candidate(found, rpcs):
                 raise LoadError("INVALID_PREDICTOR", f"{path}: class {name} has neither predict() nor handle_post()")
             return found
     if class_name:
         raise LoadError("INVALID_PREDICTOR", f"{path} has no class {class_name} (predictor.class_name)")
     own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
-    candidates = [cls for cls in own if signature.is_candidate(cls)]
+    candidates = [cls for cls in own if signature.is_candidate(cls, rpcs)]
     if len(candidates) == 1:
         return candidates[0]
     names: list[str] = [cls.__name__ for cls in candidates]
@@ -102,7 +114,13 @@ def _choose(module: Any, class_name: str, path: str) -> Any:
     )
 
 
-def construct(cls: Any, setup: dict[str, Any], asker: asks.Asker) -> signature.Contract:
+def construct(
+    cls: Any,
+    setup: dict[str, Any],
+    asker: asks.Asker,
+    service: rpc.Service | None = None,
+    is_active: Callable[[int], bool] = bool,
+) -> signature.Contract:
     """Runs the user's constructor. Its clients ask the front through `asker`. Raises LoadError."""
     client: list[models.ModelClient] = []
 
@@ -117,11 +135,15 @@ def construct(cls: Any, setup: dict[str, Any], asker: asks.Asker) -> signature.C
         "model_client": model_client,
         "job_spec": lambda: None,
         "metrics_client": models.MetricsClient,
+        "proto_module_pb2": lambda: service.module if service else None,
     }
     try:
         arguments = signature.constructor_arguments(cls, offered)
         instance = _attached(cls, arguments, client[0]) if client else cls(**arguments)
-        return signature.inspect_instance(instance)
+        contract = signature.inspect_instance(instance)
+        if service is not None:
+            contract.verbs.update(service.methods(instance, is_active))
+        return contract
     except signature.Invalid as error:
         raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None
     except BaseException as error:  # sys.exit() in a constructor must not look like a stop

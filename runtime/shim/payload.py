@@ -19,7 +19,7 @@ class Malformed(Exception):
 class Request:
     """One request as it came over the data socket. Everything is decoded when first asked for."""
 
-    __slots__ = ("_fields", "_traceparent", "body", "content_type", "held", "method", "number", "partial")
+    __slots__ = ("_fields", "_traceparent", "body", "content_type", "context", "held", "method", "number", "partial")
 
     def __init__(self, number: int, head: bytes, body: bytes) -> None:
         # The last one is all headers in one piece.
@@ -31,6 +31,7 @@ class Request:
         self.partial: str | None = None  # a line the user's code has begun to print
         self.held: Any = None  # models this request uses (model_memory.Pins)
         self._traceparent = ""
+        self.context: Any = None  # of an RPC of the user's own service
 
     @property
     def path(self) -> str:

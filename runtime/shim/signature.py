@@ -35,6 +35,10 @@ class Method:
         """Raises Malformed when the payload does not parse."""
         return {name: get(request) for name, get in self.getters}
 
+    def finish(self, result: Any, request: Request) -> Any:
+        """The answer, where the method has its own idea of it: RPCs do (rpc.py)."""
+        raise NotImplementedError
+
 
 class Contract:
     """What the object offers: a method per HTTP verb, and what runs after a reply."""
@@ -45,24 +49,30 @@ class Contract:
         self.after = after
         self.after_names: tuple[str, ...] = ()
         if after is not None:
-            self.after_names = tuple(_checked(after, "post_predict", _AFTER_ARGUMENTS))
+            self.after_names = tuple(checked(after, "post_predict", _AFTER_ARGUMENTS))
 
     @property
     def is_async(self) -> bool:
         return any(method.is_async for method in self.verbs.values())
 
     @property
+    def is_rpc(self) -> bool:
+        """Whether it serves a service of the user's own, whose methods go by their paths."""
+        return any(name.startswith("/") for name in self.verbs)
+
+    @property
     def wants_headers(self) -> bool:
         return "headers" in self.after_names or any(method.wants_headers for method in self.verbs.values())
 
 
-def is_candidate(cls: Any) -> bool:
-    names = ["predict"] + ["handle_" + verb for verb in _VERBS]
+def is_candidate(cls: Any, rpcs: Sequence[str] = ()) -> bool:
+    names = ["predict"] + ["handle_" + verb for verb in _VERBS] + list(rpcs)
     return any(callable(getattr(cls, name, None)) for name in names)
 
 
-def is_async_class(cls: Any) -> bool:
-    found = [getattr(cls, name, None) for name in ["predict"] + ["handle_" + verb for verb in _VERBS]]
+def is_async_class(cls: Any, rpcs: Sequence[str] = ()) -> bool:
+    names = ["predict"] + ["handle_" + verb for verb in _VERBS] + list(rpcs)
+    found = [getattr(cls, name, None) for name in names]
     return any(inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method) for method in found)
 
 
@@ -84,23 +94,23 @@ def check_class(cls: Any) -> None:
         method = inspect.getattr_static(cls, name, None)
         if inspect.isfunction(method):
             allowed = _AFTER_ARGUMENTS if name == "post_predict" else tuple(_GETTERS)
-            _checked(method, name, allowed, skip_self=True)
+            checked(method, name, allowed, skip_self=True)
 
 
 def constructor_arguments(cls: Any, offered: dict[str, Callable[[], Any]]) -> dict[str, Any]:
     """Values for what the constructor names. Raises Invalid."""
     if cls.__init__ is object.__init__:
         return {}
-    names = _checked(cls.__init__, "__init__", tuple(offered), skip_self=True)
+    names = checked(cls.__init__, "__init__", tuple(offered), skip_self=True)
     return {name: offered[name]() for name in names}
 
 
 def _method(instance: Any, name: str) -> Method:
     function = getattr(instance, name)
-    return Method(function, _checked(function, name, tuple(_GETTERS)))
+    return Method(function, checked(function, name, tuple(_GETTERS)))
 
 
-def _checked(function: Any, name: str, allowed: Sequence[str], skip_self: bool = False) -> list[str]:
+def checked(function: Any, name: str, allowed: Sequence[str], skip_self: bool = False) -> list[str]:
     """The parameters of `function` that are in `allowed`; a required one that is not makes the class invalid."""
     parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
     found = []

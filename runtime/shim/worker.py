@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import Any
 
-from . import asks, control, frames, loader, logs, parent, signature, sync_engine, tensors
+from . import asks, control, frames, loader, logs, parent, rpc, signature, sync_engine, tensors
 from .execute import Executor
 
 
@@ -70,13 +70,14 @@ def _serve(
 ) -> None:
     # Python's own handler would raise in the middle of what is ours.
     signal.signal(signal.SIGINT, registry.on_interrupt)
-    cls = loader.load_class(setup)
-    if signature.is_async_class(cls):
+    service = loader.load_service(setup)
+    cls = loader.load_class(setup, service)
+    if signature.is_async_class(cls, service.names if service else ()):
         from . import async_engine
 
-        async_engine.run(_serve_async(cls, setup, data, channel, registry, out, asker))
+        async_engine.run(_serve_async(cls, service, setup, data, channel, registry, out, asker))
         return
-    contract = loader.construct(cls, setup, asker)
+    contract = loader.construct(cls, setup, asker, service, registry.holds)
     executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
     engine = sync_engine.Engine(data, executor, registry, out)
     _send_json(data, frames.LOADED, _offer(contract, setup))
@@ -87,6 +88,7 @@ def _serve(
 
 async def _serve_async(
     cls: Any,
+    service: rpc.Service | None,
     setup: dict[str, Any],
     data: socket.socket,
     channel: logs.LogChannel,
@@ -96,7 +98,7 @@ async def _serve_async(
 ) -> None:
     from . import async_engine
 
-    contract = loader.construct(cls, setup, asker)
+    contract = loader.construct(cls, setup, asker, service, registry.holds)
     executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
     engine = async_engine.Engine(executor, registry, out, setup["threads"])
     _send_json(data, frames.LOADED, _offer(contract, setup))
@@ -105,7 +107,7 @@ async def _serve_async(
 
 def _offer(contract: signature.Contract, setup: dict[str, Any]) -> dict[str, Any]:
     return {
-        "verbs": sorted(contract.verbs),
+        "verbs": sorted(verb for verb in contract.verbs if verb[0] != "/"),
         "class": type(contract.instance).__name__,
         "is_async": contract.is_async,
         "headers": contract.wants_headers,
