@@ -14,7 +14,7 @@ class Messages:
 
     def __init__(self, files: bytes) -> None:
         try:
-            from google.protobuf import descriptor_pb2, descriptor_pool
+            descriptor_pb2, descriptor_pool = _part("descriptor_pb2"), _part("descriptor_pool")
         except ImportError:
             text = "protobuf_path: the predictor's environment has no protobuf; add `protobuf` to requirements.txt"
             raise signature.Invalid(text) from None
@@ -51,6 +51,7 @@ class Messages:
 
 def _filled(pool: Any, told: Any) -> Any:
     """Raises TypeError where a file contradicts what the pool has."""
+    default = pool is _part("descriptor_pool").Default()
     for file in told.file:
         if file.name.startswith("google/protobuf/"):
             try:  # registers itself
@@ -58,7 +59,7 @@ def _filled(pool: Any, told: Any) -> Any:
             except ImportError:
                 pass
             else:
-                if pool is _default():
+                if default:
                     continue
         pool.AddSerializedFile(file.SerializeToString())
     for file in told.file:
@@ -66,22 +67,18 @@ def _filled(pool: Any, told: Any) -> Any:
     return pool
 
 
-def _default() -> Any:
-    from google.protobuf import descriptor_pool
-
-    return descriptor_pool.Default()
+def _part(name: str) -> Any:
+    """A module of the user's protobuf, if there is one. Raises ImportError."""
+    return importlib.import_module(f"google.protobuf.{name}")
 
 
 def _class(descriptor: Any) -> Any:
-    from google.protobuf import message_factory
-
+    message_factory = _part("message_factory")
     get = getattr(message_factory, "GetMessageClass", None)  # from protobuf 4.22
     if get is not None:
         return get(descriptor)
-    return message_factory.MessageFactory(descriptor.file.pool).GetPrototype(descriptor)  # type: ignore[attr-defined]
+    return message_factory.MessageFactory(descriptor.file.pool).GetPrototype(descriptor)
 
 
 def _enum(descriptor: Any) -> Any:
-    from google.protobuf.internal import enum_type_wrapper
-
-    return enum_type_wrapper.EnumTypeWrapper(descriptor)
+    return _part("internal.enum_type_wrapper").EnumTypeWrapper(descriptor)
