@@ -102,15 +102,14 @@ class Dispatcher:
         self.offer = offer
         self.verbs = tuple(str(verb) for verb in offer.get("verbs", ()))
         self.wants_headers = self._spans is not None or bool(offer.get("headers", True))
+        link.prepares = bool(offer.get("prepares"))
         self._admit(link)
 
     def left(self, link: Link, begun: int) -> None:
         """A worker died. `begun` is the last number it began: calls beyond it are untouched and go to another."""
         if link in self._links:
             self._links.remove(link)
-        calls = list(link.calls.items())
-        link.calls.clear()
-        for number, call in reversed(calls):
+        for number, call in reversed(link.lose_all().items()):
             if call is None or call.stage is DONE:
                 continue
             if number <= begun:
@@ -157,12 +156,13 @@ class Dispatcher:
 
     def released(self, link: Link) -> None:
         """A permit of `link` is free."""
-        queue = self._queue
-        room = self._room(link)
-        while queue and len(link.calls) < room:
+        while link.ready and len(link.permits) < link.threads:
+            link.go()
+        queue, alone = self._queue, len(self._links) == 1
+        while queue and link.has_room(alone):
             call, _ = queue.popitem(last=False)
             self._send(link, call)
-        if link.leaving and not link.calls:
+        if link.leaving and not link.calls and not link.permits:
             link.finish()
 
     def answered(self, call: Call, status: int, fields: list[bytes], body: bytes) -> None:
@@ -179,6 +179,9 @@ class Dispatcher:
         call.on_stream_end(broken=broken)
         self._end(call, 500 if broken else call.status)
 
+    def batch_ended(self, size: int, micros: int) -> None:
+        """The predictor has computed a batch."""
+
     # Inside.
 
     def _least_loaded(self) -> Link | None:
@@ -186,13 +189,7 @@ class Dispatcher:
         if not links:
             return None
         link = links[0] if len(links) == 1 else min(links, key=_load)
-        return link if len(link.calls) < self._room(link) else None
-
-    def _room(self, link: Link) -> int:
-        """Calls a worker may hold. Ahead of time only where there is no other worker that could become free first."""
-        if link.closed:
-            return 0
-        return link.window if len(self._links) == 1 else link.threads
+        return link if link.has_room(len(links) == 1) else None
 
     def _send(self, link: Link, call: Call) -> None:
         call.stage, call.link = RUNNING, link
@@ -258,4 +255,4 @@ class Dispatcher:
 
 
 def _load(link: Link) -> int:
-    return len(link.calls)
+    return link.load

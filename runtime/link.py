@@ -1,8 +1,9 @@
-"""The front's end of one worker's sockets: calls out, answers in."""
+"""The front's end of one worker's sockets: calls out, answers in, and who of them holds a permit."""
 
 import asyncio
+import collections
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from runtime.calls import Call
@@ -13,6 +14,8 @@ _JOIN_BYTES = 32768
 # They stay ours until it begins them: what a dead worker had not begun goes to its successor.
 _SHORT_MICROS = 500
 _AHEAD = 32
+# Calls that a worker may have prepared, or be preparing, beyond those that it runs.
+_PREPARED = 4
 
 
 Answer = tuple[Call, int, list[bytes], bytes]  # status, fields, body
@@ -25,6 +28,7 @@ class Listener(Protocol):
     def answered(self, call: Call, status: int, fields: list[bytes], body: bytes) -> None: ...
     def stream_began(self, call: Call, status: int, fields: list[bytes]) -> None: ...
     def stream_ended(self, call: Call, *, broken: bool) -> None: ...
+    def batch_ended(self, size: int, micros: int) -> None: ...
 
 
 class Keeper(Protocol):
@@ -35,10 +39,18 @@ class Keeper(Protocol):
 
 
 class Link(asyncio.Protocol):
-    """`calls` holds what the worker has, by number; None where nobody waits for the answer any more."""
+    """`calls` holds what the worker has, by number; None where nobody waits for the answer any more.
+
+    Whether a call computes is another matter: `permits` holds the numbers that do, a batch under that of its first
+    call; `preparing` those whose payload is being prepared; `ready` those that wait in the worker for a permit.
+    """
 
     def __init__(self, threads: int, listener: Listener, keeper: Keeper) -> None:
         self.calls: dict[int, Call | None] = {}
+        self.permits: set[int] = set()
+        self.preparing: set[int] = set()
+        self.ready: collections.deque[int] = collections.deque()
+        self.prepares = False  # the predictor has something to do with a payload before it needs a permit
         self.window = threads
         self.threads = threads
         self.answered = False  # anything at all
@@ -54,6 +66,9 @@ class Link(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._loop = asyncio.get_running_loop()
         self._micros = 1e6  # smoothed length of a call
+        self._granted: dict[int, int] = {}  # chunks that a stream may have sent, where more than the window
+        self._parked: set[int] = set()  # streams that wait for credit
+        self.batches: dict[int, int] = {}  # sizes of batches, by the number of the first call
 
     @property
     def sent(self) -> int:
@@ -62,8 +77,20 @@ class Link(asyncio.Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether the worker has something to do."""
-        return bool(self.calls)
+        """Whether the worker has something to compute."""
+        return bool(self.permits or self.preparing)
+
+    @property
+    def load(self) -> int:
+        return len(self.permits) + len(self.preparing)
+
+    def has_room(self, alone: bool) -> bool:
+        """Whether it may get a call. Ahead of time only where there is no other worker that could become free first."""
+        if self.closed:
+            return False
+        if self.prepares:
+            return len(self.preparing) < self.threads + _PREPARED
+        return len(self.permits) < (self.window if alone else self.threads)
 
     def connection_made(self, transport: Any) -> None:
         self._data = transport
@@ -75,10 +102,11 @@ class Link(asyncio.Protocol):
         self._control.write(frames.pack(frames.SETUP, 0, b"", json.dumps(setup).encode()))
 
     def send(self, call: Call) -> None:
-        idle = not self.calls
+        idle = not self.permits
         self._number += 1
         call.number = self._number
         self.calls[self._number] = call
+        (self.preparing if self.prepares else self.permits).add(self._number)
         head, body = frames.request_head(call.fields), call.body
         if len(body) > _JOIN_BYTES:
             self._flush()
@@ -88,9 +116,35 @@ class Link(asyncio.Protocol):
             self._data.write(frames.pack(frames.REQUEST, self._number, head, body))
         else:
             # The worker is busy, so this can leave together with what else comes in this turn of the loop.
-            if not self._unsent:
-                self._loop.call_soon(self._flush)
-            self._unsent.append(frames.pack(frames.REQUEST, self._number, head, body))
+            self._later(frames.pack(frames.REQUEST, self._number, head, body))
+
+    def send_batch(self, batch: Sequence[Call]) -> None:
+        """Several calls that the predictor gets as one, under one permit and in one piece."""
+        first = self._number + 1
+        (self.preparing if self.prepares else self.permits).add(first)
+        self.batches[first] = len(batch)
+        parts = [frames.pack(frames.BATCH, first, frames.COUNT_HEAD.pack(len(batch)))]
+        for number, call in enumerate(batch, first):
+            call.number = number
+            self.calls[number] = call
+            parts.append(frames.pack(frames.REQUEST, number, frames.request_head(call.fields), call.body))
+        self._number = first + len(batch) - 1
+        self._flush()
+        self._data.write(b"".join(parts))
+
+    def go(self) -> None:
+        """Gives a permit to who has waited longest in the worker for one."""
+        number = self.ready.popleft()
+        self.preparing.discard(number)
+        self.permits.add(number)
+        wanted = number in self.batches or self.calls.get(number) is not None
+        chunks = self._granted.get(number, frames.WINDOW_CHUNKS) if wanted else 0
+        self._later(frames.pack(frames.GO, number, frames.CREDIT_HEAD.pack(chunks)))
+
+    def _later(self, data: bytes) -> None:
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data)
 
     def _flush(self) -> None:
         if self._unsent:
@@ -103,10 +157,22 @@ class Link(asyncio.Protocol):
         if number in self.calls:
             self.calls[number] = None
             self._control.write(frames.pack(frames.CANCEL, number))
+            self._unpark(number)
 
     def grant(self, number: int, chunks: int) -> None:
         if number in self.calls:
-            self._control.write(frames.pack(frames.CREDIT, number, frames.CREDIT_HEAD.pack(chunks)))
+            total = self._granted[number] = self._granted.get(number, frames.WINDOW_CHUNKS) + chunks
+            if not self._unpark(number):
+                self._control.write(frames.pack(frames.CREDIT, number, frames.CREDIT_HEAD.pack(total)))
+
+    def _unpark(self, number: int) -> bool:
+        """A parked stream wants to compute again, be it only to close what the user left open."""
+        if number not in self._parked:
+            return False
+        self._parked.discard(number)
+        self.ready.append(number)
+        self._listener.released(self)
+        return True
 
     def finish(self) -> None:
         """Asks the worker to end once it has answered what it has."""
@@ -119,6 +185,13 @@ class Link(asyncio.Protocol):
             if transport is not None:
                 transport.close()
 
+    def lose_all(self) -> dict[int, Call | None]:
+        """The worker is dead. Returns the calls it had."""
+        calls, self.calls = self.calls, {}
+        for held in (self.permits, self.preparing, self.ready, self._granted, self._parked, self.batches):
+            held.clear()
+        return calls
+
     def data_received(self, data: bytes) -> None:
         answers: list[Answer] = []
         freed = False
@@ -126,8 +199,11 @@ class Link(asyncio.Protocol):
         for kind, number, head, body in self._decoder.feed(data):
             if kind == frames.RESPONSE and number in self.calls:
                 freed = self._take_response(number, head, body, answers) or freed
-            elif kind == frames.RELEASE and number in self.calls:
-                del self.calls[number]
+            elif kind == frames.RELEASE:
+                self._take_release(number, head)
+                freed = True
+            elif kind == frames.PARKED:
+                self._take_parked(number, head)
                 freed = True
             elif kind == frames.LOADED:
                 self._keeper.on_loaded(json.loads(body))
@@ -146,32 +222,56 @@ class Link(asyncio.Protocol):
     def _take_response(self, number: int, head: bytes, body: bytes, answers: list[Answer]) -> bool:
         """Notes the answer, unless nobody waits for it any more. Whether the permit is free."""
         status, flags, micros, fields = frames.parse_response_head(head)
-        self._observe(micros)
-        call = self.calls[number]
+        self.answered = True
+        call = self.calls.pop(number)
         if call is not None:
             answers.append((call, status, fields, body))
         if flags & frames.HELD:
-            self.calls[number] = None
             return False
-        del self.calls[number]
+        self._observe(micros)
+        self.permits.discard(number)
+        self.preparing.discard(number)
         return True
+
+    def _take_release(self, number: int, head: bytes) -> None:
+        self.permits.discard(number)
+        self.preparing.discard(number)
+        if self.calls.get(number, self) is None:
+            del self.calls[number]
+            self._granted.pop(number, None)
+            if number in self.ready:
+                self.ready.remove(number)
+        size = self.batches.pop(number, 0)
+        if size and head:
+            self._listener.batch_ended(size, frames.MICROS_HEAD.unpack(head)[0])
+
+    def _take_parked(self, number: int, head: bytes) -> None:
+        self.permits.discard(number)
+        known = frames.CREDIT_HEAD.unpack(head)[0]
+        waits = number not in self.preparing and self.calls.get(number) is not None
+        if waits and self._granted.get(number, frames.WINDOW_CHUNKS) <= known:
+            self._parked.add(number)
+        else:
+            self.ready.append(number)
 
     def _on_stream(self, kind: int, number: int, head: bytes, body: bytes) -> None:
         call = self.calls.get(number)
-        if call is None:
+        if kind in (frames.STREAM_END, frames.STREAM_ERROR):
+            self.answered = True
+            self._observe(frames.parse_response_head(head)[2])
+            self._granted.pop(number, None)
+            self.calls.pop(number, None)
+            if call is not None:
+                self._listener.stream_ended(call, broken=kind == frames.STREAM_ERROR)
+        elif call is None:
             return
-        if kind == frames.STREAM_CHUNK:
+        elif kind == frames.STREAM_CHUNK:
             call.on_stream_chunk(body)
         elif kind == frames.STREAM_HEAD:
             status, _, _, fields = frames.parse_response_head(head)
             self._listener.stream_began(call, status, fields)
-        elif kind in (frames.STREAM_END, frames.STREAM_ERROR):
-            self._observe(frames.parse_response_head(head)[2])
-            self.calls[number] = None
-            self._listener.stream_ended(call, broken=kind == frames.STREAM_ERROR)
 
     def _observe(self, micros: int) -> None:
         """A single long call closes the window at once; many short ones open it."""
-        self.answered = True
         self._micros = micros if micros > 8 * _SHORT_MICROS else 0.9 * self._micros + 0.1 * micros
         self.window = self.threads + _AHEAD if self._micros < _SHORT_MICROS else self.threads

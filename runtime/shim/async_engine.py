@@ -11,12 +11,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
-from . import control, encode, frames, logs, stream
-from .execute import Executor, fields, run_after
+from . import async_batches, control, encode, frames, logs, signature, stream
+from .execute import Executor, fields, run_after, split
 from .payload import Request
 
 _END = object()
 _LAST_SECONDS = 1.0
+# Requests whose callbacks may run at a time without a permit.
+_FOLLOWING = 64
 
 
 class TaskJob(control.Job):
@@ -25,7 +27,8 @@ class TaskJob(control.Job):
     def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(number)
         self._loop = loop
-        self._granted = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._parked = False
         self.task: asyncio.Task[None] | None = None
         self.released = False
 
@@ -37,31 +40,56 @@ class TaskJob(control.Job):
         if self.task is not None:
             self.task.cancel()
 
-    def grant(self, chunks: int) -> None:
-        self._loop.call_soon_threadsafe(self._add, chunks)
+    def grant(self, limit: int) -> None:
+        self._loop.call_soon_threadsafe(self._grant, limit)
 
-    def _add(self, chunks: int) -> None:
-        self.credit += chunks
-        self._granted.set()
+    def _grant(self, limit: int) -> None:
+        self.limit = max(self.limit, limit)
+        if not self._parked:
+            self._changed.set()
 
-    async def wait_for_credit(self) -> None:
-        while self.credit <= 0:
-            self._granted.clear()
-            await self._granted.wait()
-        self.credit -= 1
+    def go(self, limit: int) -> None:
+        """The permit is here (again); 0 when nobody waits any more."""
+        self.limit = max(self.limit, limit)
+        self._parked = False
+        self._changed.set()
+        if limit == 0:
+            self.cancelled = True
+            self._cancel_task()
+
+    async def take_credit(self, park: Callable[[TaskJob], None]) -> None:
+        """For one chunk. Parks the stream while its caller is slow."""
+        if self.sent >= self.limit:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), control.CREDIT_SECONDS)
+            except asyncio.TimeoutError:
+                while self.sent >= self.limit:
+                    await self.wait_for_permit(park)
+        self.sent += 1
+
+    async def wait_for_permit(self, park: Callable[[TaskJob], None]) -> None:
+        self._parked = True
+        self._changed.clear()
+        park(self)
+        await self._changed.wait()
 
 
 class Engine(asyncio.Protocol):
     """The data socket's protocol and what its requests turn into."""
 
     def __init__(self, executor: Executor, registry: control.Registry, out: logs.Writer | None, threads: int) -> None:
-        self._executor = executor
-        self._registry = registry
+        self.executor = executor
+        self.registry = registry
         self._out = out
         self._decoder = frames.Decoder()
         self._transport: Any = None
         self._loop = asyncio.get_running_loop()
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._jobs: dict[int, TaskJob] = {}
+        self._batch: async_batches.Incoming | None = None
+        self._following = 0
+        self._settled = asyncio.Event()
         self.closed = asyncio.Event()
 
     def connection_made(self, transport: Any) -> None:
@@ -71,14 +99,45 @@ class Engine(asyncio.Protocol):
         self.closed.set()
 
     def data_received(self, data: bytes) -> None:
-        for _, number, head, body in self._decoder.feed(data):
-            job = TaskJob(number, self._loop)
-            if self._registry.take(job):
-                job.task = self._loop.create_task(self._serve(job, Request(number, head, body)))
-                # Not in a `finally` of the task: one cancelled before its first step never runs.
-                job.task.add_done_callback(functools.partial(self._done, job))
+        for kind, number, head, body in self._decoder.feed(data):
+            if kind == frames.GO:
+                job = self._jobs.get(number)
+                if job is not None:
+                    job.go(frames.CREDIT_HEAD.unpack(head)[0])
+            elif kind == frames.BATCH:
+                self._batch = async_batches.Incoming(number, frames.COUNT_HEAD.unpack(head)[0])
+            elif self._batch is not None:
+                self._batch.members.append((number, head, body))
+                if self._batch.whole:
+                    batch, self._batch = self._batch, None
+                    async_batches.begin(self, batch)
             else:
-                self.send(frames.RELEASE, number)
+                self._begin(number, head, body)
+
+    def _begin(self, number: int, head: bytes, body: bytes) -> None:
+        job = TaskJob(number, self._loop)
+        if self.registry.take(job):
+            self.start(job, self._serve(job, Request(number, head, body)))
+        else:
+            self.send(frames.RELEASE, number)
+
+    async def settle(self) -> None:
+        """Waits for what still runs after replies; who ends this process sets the time limit."""
+        while self._following:
+            self._settled.clear()
+            await self._settled.wait()
+
+    def new_job(self, number: int) -> TaskJob:
+        return TaskJob(number, self._loop)
+
+    def start(self, job: TaskJob, work: Coroutine[Any, Any, None]) -> None:
+        self._jobs[job.number] = job
+        job.task = self._loop.create_task(work)
+        # Not in a `finally` of the task: one cancelled before its first step never runs.
+        job.task.add_done_callback(functools.partial(self._done, job))
+
+    def park(self, job: TaskJob) -> None:
+        self.send(frames.PARKED, job.number, frames.CREDIT_HEAD.pack(job.sent))
 
     async def _serve(self, job: TaskJob, request: Request) -> None:
         logs.current.set(request)
@@ -90,7 +149,7 @@ class Engine(asyncio.Protocol):
             if answer.chunks is not None:
                 await self._stream(job, request, answer, began)
             else:
-                job.released = not after
+                job.released = job.released or not after
                 flags = 0 if job.released else frames.HELD
                 head = frames.response_head(answer.status, flags, _micros(began), fields(answer))
                 self.send(frames.RESPONSE, job.number, head, answer.body)
@@ -98,36 +157,83 @@ class Engine(asyncio.Protocol):
             after = ()  # nobody waits for this answer any more
         finally:
             job.task = None  # what follows is not cancelled
+            await self.follow(job, [(request, after)])
+
+    async def follow(self, job: TaskJob, replies: Sequence[tuple[Request, Sequence[Callable[[], Any]]]]) -> None:
+        """Runs what the predictor left to do after its replies, without a permit as long as there is not much of it."""
+        if self._following < _FOLLOWING and not job.released and any(after for _, after in replies):
+            self.release(job)
+        self._following += 1
+        for request, after in replies:
+            logs.current.set(request)
             for function in after:
                 await self._after(function)
             if self._out is not None and request.partial:
                 self._out.finish()
             if request.held is not None:
                 request.held.close()
+        self._following -= 1
+        self._settled.set()
+
+    def release(self, job: TaskJob, head: bytes = b"") -> None:
+        if not job.released:
+            job.released = True
+            self.send(frames.RELEASE, job.number, head)
 
     def _done(self, job: TaskJob, task: asyncio.Task[None]) -> None:
-        self._registry.forget(job)
+        self._jobs.pop(job.number, None)
+        self.registry.forget(job)
         if not task.cancelled() and task.exception() is not None:
-            self._executor.report(task.exception() or RuntimeError())
-        if not job.released:
+            self.executor.report(task.exception() or RuntimeError())
+        if not job.released or job.cancelled:
             self.send(frames.RELEASE, job.number)
 
     async def _answer(self, job: TaskJob, request: Request) -> encode.Encoded:
         try:
-            method, arguments = self._executor.prepare(request)
-            if method.is_async:
-                result = method.function(**arguments)
-                if not hasattr(result, "__anext__"):
-                    result = await result
-            else:
-                result = await self._in_thread(lambda: method.function(**arguments))
-            return self._executor.finish(result, arguments, request)
+            method, arguments = await self.arguments(request)
+            if self.executor.contract.pre is not None:
+                await job.wait_for_permit(self.park)
+            result = await self.call(method, arguments)
+            if not self.executor.keeps_permit(result):
+                self.release(job)
+            return await self.finish(result, arguments, request)
         except BaseException as error:  # exit(), a Rust panic, a cancelled task of the user's own: one request's error
-            if self._is_over(job, error):
+            if self.is_over(job, error):
                 raise
-            return self._executor.failed(error, request)
+            return self.executor.failed(error, request)
 
-    def _is_over(self, job: TaskJob, error: BaseException) -> bool:
+    async def arguments(self, request: Request) -> tuple[signature.Method, dict[str, Any]]:
+        """Those of the method, with what `pre` makes of the payload."""
+        method, arguments = self.executor.prepare(request)
+        hook = self.executor.contract.pre
+        if hook is not None:
+            value = await self._hook(hook, lambda: self.executor.pre(arguments, request))
+            if "payload" in arguments:
+                arguments["payload"] = value
+        return method, arguments
+
+    async def finish(self, result: Any, arguments: dict[str, Any], request: Request) -> encode.Encoded:
+        """Encodes what the method returned, or what `post` makes of it."""
+        hook = self.executor.contract.post
+        if hook is None:
+            return self.executor.finish(result, arguments, request)
+        result, callback = split(result)
+        result = await self._hook(hook, lambda: self.executor.post(result, arguments, request))
+        return self.executor.encoded(result, callback, arguments, request)
+
+    async def _hook(self, hook: signature.Method, function: Callable[[], Any]) -> Any:
+        if not hook.is_async:
+            return await self._in_thread(function)
+        made = function()
+        return await made if asyncio.iscoroutine(made) else made
+
+    async def call(self, method: signature.Method, arguments: dict[str, Any]) -> Any:
+        if not method.is_async:
+            return await self._in_thread(lambda: method.function(**arguments))
+        result = method.function(**arguments)
+        return result if hasattr(result, "__anext__") else await result
+
+    def is_over(self, job: TaskJob, error: BaseException) -> bool:
         """Whether it is we who cancelled, so that nobody waits for an answer."""
         return isinstance(error, asyncio.CancelledError) and (job.cancelled or self.closed.is_set())
 
@@ -152,11 +258,11 @@ class Engine(asyncio.Protocol):
             self.send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
             while item is not _END:
                 for piece in stream.pieces(opened.encode(item)):
-                    await job.wait_for_credit()
+                    await job.take_credit(self.park)
                     self.send(frames.STREAM_CHUNK, job.number, b"", piece)
                 item = await _next(items)
         except BaseException as error:
-            if self._is_over(job, error):
+            if self.is_over(job, error):
                 raise
             self._break(job, request, opened, error, began)
         else:
@@ -167,7 +273,7 @@ class Engine(asyncio.Protocol):
     def _break(
         self, job: TaskJob, request: Request, opened: stream.Opening | None, error: BaseException, began: int
     ) -> None:
-        failed = self._executor.failed(error, request)
+        failed = self.executor.failed(error, request)
         if opened is None:
             head = frames.response_head(failed.status, frames.HELD, _micros(began), fields(failed))
             self.send(frames.RESPONSE, job.number, head, failed.body)
@@ -193,14 +299,18 @@ class Engine(asyncio.Protocol):
             else:
                 await self._in_thread(functools.partial(run_after, after))
         except BaseException as error:
-            self._executor.report(error)
+            self.executor.report(error)
 
     async def _close(self, items: Any) -> None:
         try:
             if hasattr(items, "aclose"):
                 await items.aclose()
         except BaseException as error:
-            self._executor.report(error)
+            self.executor.report(error)
+
+    def write(self, data: bytes) -> None:
+        """Whole frames."""
+        self._transport.write(data)
 
     def send(self, kind: int, number: int, head: bytes = b"", body: bytes = b"") -> None:
         if len(body) <= 32768:
@@ -253,3 +363,4 @@ async def serve(engine: Engine, sock: socket.socket) -> None:
     sock.setblocking(False)
     await asyncio.get_running_loop().create_unix_connection(lambda: engine, sock=sock)
     await engine.closed.wait()
+    await engine.settle()

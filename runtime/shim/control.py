@@ -15,22 +15,26 @@ from typing import Any
 from . import asks, frames
 from .execute import Cancelled
 
+# A reader that is merely not the fastest gives credit within this; beyond it the permit is worth more elsewhere.
+CREDIT_SECONDS = 0.001
+
 
 class Job:
     """A request this worker has begun."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.credit = frames.WINDOW_CHUNKS
+        self.limit = frames.WINDOW_CHUNKS  # chunks that it may have sent since it began
+        self.sent = 0
         self.cancelled = False
 
     def cancel(self) -> None:
         """Called on the control thread, with the registry's lock held."""
         self.cancelled = True
 
-    def grant(self, chunks: int) -> None:
+    def grant(self, limit: int) -> None:
         """Called on the control thread, with the registry's lock held."""
-        self.credit += chunks
+        self.limit = max(self.limit, limit)
 
     def is_inside(self, thread: int | None) -> bool:
         """Whether user code of this job runs on that thread, so that what is raised there reaches it."""
@@ -54,9 +58,13 @@ class ThreadJob(Job):
             _raise_in(self._thread, Cancelled)
         self._changed.notify_all()
 
-    def grant(self, chunks: int) -> None:
-        self.credit += chunks
+    def grant(self, limit: int) -> None:
+        super().grant(limit)
         self._changed.notify_all()
+
+    def move_here(self) -> None:
+        """The job goes on on this thread. Only while it is outside of user code."""
+        self._thread = threading.get_ident()
 
     def enter(self) -> None:
         """From here the exception may come. Raises Cancelled when it is too late already.
@@ -84,14 +92,18 @@ class ThreadJob(Job):
     def is_inside(self, thread: int | None) -> bool:
         return self._inside and self._thread == thread
 
-    def wait_for_credit(self) -> None:
-        """Takes one credit. Raises Cancelled."""
-        with self._changed:
-            while self.credit <= 0 and not self.cancelled:
-                self._changed.wait(60)
-            if self.cancelled:
-                raise Cancelled
-            self.credit -= 1
+    def take_credit(self) -> bool:
+        """For one chunk. False when the caller is slow, so that the permit is better given back. Raises Cancelled."""
+        if self.sent >= self.limit:
+            with self._changed:
+                if self.sent >= self.limit and not self.cancelled:
+                    self._changed.wait(CREDIT_SECONDS)
+                if self.sent >= self.limit and not self.cancelled:
+                    return False
+        if self.cancelled:
+            raise Cancelled
+        self.sent += 1
+        return True
 
 
 def _raise_in(thread: int, kind: type | None) -> None:
@@ -150,11 +162,11 @@ class Registry:
             elif number > self._taken:
                 self._skip.add(number)
 
-    def grant(self, number: int, chunks: int) -> None:
+    def grant(self, number: int, limit: int) -> None:
         with self.lock:
             job = self._jobs.get(number)
             if job is not None:
-                job.grant(chunks)
+                job.grant(limit)
 
 
 def listen(sock: socket.socket, decoder: frames.Decoder, registry: Registry, asker: asks.Asker) -> None:

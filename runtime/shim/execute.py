@@ -7,9 +7,12 @@ import inspect
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Any, Callable, List, Tuple
 
-from . import encode, loader, logs, payload, rpc, rpc_context, signature, tensors
+from . import encode, loader, logs, payload, rpc, rpc_context, signature, tensors, weight
+
+# Answers on their way, and the requests they are for.
+Replies = List[Tuple[payload.Request, encode.Encoded]]
 
 INTERNAL = "internal server error"
 _JSON_TYPES = frozenset([dict, list, int, float, bool, type(None)])
@@ -35,13 +38,35 @@ class Executor:
         self._kind = monitoring.get("model_type", "")
         self._key = monitoring.get("key", "")
         self._plain = (
-            not self._kind and contract.after is None and not contract.is_rpc
+            not self._kind and contract.after is None and contract.post is None and not contract.is_rpc
         )  # nobody looks at a result but its encoder
 
     def prepare(self, request: payload.Request) -> tuple[signature.Method, dict[str, Any]]:
         """Raises Malformed, and KeyError for a verb the front should not have let through."""
         method = self.contract.verbs[request.method]
         return method, method.arguments(request)
+
+    def arguments(self, request: payload.Request) -> dict[str, Any]:
+        """Those of the predictor's method, with what a plain `pre` makes of the payload."""
+        _, arguments = self.prepare(request)
+        if self.contract.pre is not None:
+            value = self.pre(arguments, request)
+            if "payload" in arguments:
+                arguments["payload"] = value
+        return arguments
+
+    def pre(self, arguments: dict[str, Any], request: payload.Request) -> Any:
+        """What the hook returns; an async one's is to be awaited."""
+        hook = self.contract.pre
+        assert hook is not None
+        return hook.function(
+            **{name: arguments[name] if name in arguments else get(request) for name, get in hook.getters}
+        )
+
+    def keeps_permit(self, result: Any) -> bool:
+        """Whether the result is encoded at once, permit in hand: another frame and another thread cost more than that.
+        The steps of a stream need the permit anyway."""
+        return (self.contract.post is None and not weight.is_heavy(result)) or is_stream(result)
 
     def finish(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> encode.Encoded:
         """Encodes what the method returned; runs in the part that may be cancelled, as it may call user code."""
@@ -50,9 +75,19 @@ class Executor:
         if request.context is not None:
             whole: encode.Encoded = self.contract.verbs[request.method].finish(result, request)
             return whole
-        callback: Any = None
-        if type(result) is tuple and len(result) == 2 and callable(result[1]):
-            result, callback = result
+        result, callback = split(result)
+        return self.encoded(self.post(result, arguments, request), callback, arguments, request)
+
+    def post(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> Any:
+        """What the hook makes of a result; streams pass as they are."""
+        hook = self.contract.post
+        if hook is None or is_stream(result):
+            return result
+        return hook.function(**_hook_arguments(hook.names, result, arguments, request))
+
+    def encoded(
+        self, result: Any, callback: Any, arguments: dict[str, Any], request: payload.Request
+    ) -> encode.Encoded:
         if is_stream(result):
             answer = encode.Encoded(200, "", b"")
             answer.chunks = result
@@ -65,15 +100,10 @@ class Executor:
             if self._kind and answer.status < 400:
                 answer.prediction = encode.prediction(result, self._kind, self._key)
         after = [*answer.after, callback] if callback is not None else list(answer.after)
-        contract = self.contract
-        if contract.after is not None:
-            given = dict(arguments, response=result)
-            names = contract.after_names
-            if "payload" in names and "payload" not in given:
-                given["payload"] = request.payload()
-            given.setdefault("query_params", request.query_params)
-            given.setdefault("headers", request.headers)
-            after.append(functools.partial(contract.after, **{name: given.get(name) for name in names}))
+        hook = self.contract.after
+        if hook is not None:
+            told = _hook_arguments(self.contract.after_names, result, arguments, request)
+            after.append(functools.partial(hook, **told))
         answer.after = after
         return answer
 
@@ -148,6 +178,35 @@ def run_after(function: Callable[[], Any]) -> None:
 def _asked(arguments: dict[str, Any], request: payload.Request) -> tensors.Tensors:
     told = arguments.get("payload")
     return told if isinstance(told, tensors.Tensors) else request.asked()
+
+
+class Unencoded:
+    """What a method returned, where the permit goes back before it is encoded."""
+
+    __slots__ = ("arguments", "result")
+
+    def __init__(self, result: Any, arguments: dict[str, Any]) -> None:
+        self.result = result
+        self.arguments = arguments
+
+
+def split(result: Any) -> tuple[Any, Any]:
+    """The result itself, and what the method wants to run after the reply, or None."""
+    if type(result) is tuple and len(result) == 2 and callable(result[1]):
+        return result[0], result[1]
+    return result, None
+
+
+def _hook_arguments(
+    names: Sequence[str], response: Any, arguments: dict[str, Any], request: payload.Request
+) -> dict[str, Any]:
+    """For a hook that runs after the predictor. The payload is the one that the predictor got."""
+    given = dict(arguments, response=response)
+    if "payload" in names and "payload" not in given:
+        given["payload"] = request.payload()
+    given.setdefault("query_params", request.query_params)
+    given.setdefault("headers", request.headers)
+    return {name: given.get(name) for name in names}
 
 
 def refusal(status: int, text: str, reason: str, request_id: str) -> encode.Encoded:

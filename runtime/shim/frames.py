@@ -16,22 +16,28 @@ HEADER_SIZE = HEADER.size
 
 # Data socket, front to worker.
 REQUEST = 1
+BATCH = 2  # the requests that follow, as many as the head says (4 bytes), are one call; the number is the first one's
+GO = 3  # a parked request has the permit (again); head as of CREDIT, where 0 means that nobody waits any more
 # Data socket, worker to front.
 RESPONSE = 10  # a whole answer; gives the permit back unless HELD is set
 STREAM_HEAD = 11  # the answer begins and comes in chunks
 STREAM_CHUNK = 12
 STREAM_END = 13
 STREAM_ERROR = 14  # the answer broke off after it had begun
-RELEASE = 15  # the permit of this request is free again
+RELEASE = 15  # the permit of this request is free; its answer may still come. Of a batch: head tells its microseconds
 LOADED = 16  # JSON: what the predictor offers
 LOAD_FAILED = 17  # JSON: reason and traceback
+PARKED = 18  # this request holds no permit and waits to go on; head as of CREDIT, as far as the worker knows
 # Control socket, front to worker.
 SETUP = 30  # JSON: what to load
 CANCEL = 31
-CREDIT = 32  # the stream may send as many more chunks as the head says (4 bytes)
+CREDIT = 32  # the stream may have sent as many chunks, since it began, as the head says (4 bytes)
 TOLD = 33  # the answer to an ask: JSON in the head, bytes in the body
 # Control socket, worker to front.
 ASK = 40  # JSON in the head, bytes in the body (asks.py)
+
+# Among the headers of a request whose predictor asks for it; no header of a caller's can have this name.
+DEADLINE_FIELD = ":deadline"
 
 # Flags of a response head.
 HELD = 1
@@ -41,7 +47,7 @@ WINDOW_CHUNKS = 32
 CHUNK_BYTES = 64 * 1024
 
 RESPONSE_HEAD = struct.Struct("<HBI")  # status, flags, microseconds the user's code took
-CREDIT_HEAD = struct.Struct("<I")
+CREDIT_HEAD = COUNT_HEAD = MICROS_HEAD = struct.Struct("<I")
 # The page that a worker shares with the front. Written by the worker: the number of the newest request it began.
 PROGRESS = struct.Struct("<Q")
 # Written by the front while the worker stands still: the newest request begun and the newest sent. The worker skips

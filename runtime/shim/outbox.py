@@ -43,6 +43,12 @@ class Outbox:
                 self._flush()
                 self._sock.sendall(body)
 
+    def send_all(self, data: bytes) -> None:
+        """Whole frames, now, behind what is held."""
+        with self._lock:
+            self._held.append(data)
+            self._flush()
+
     def hold(self, frame: bytes, now: int) -> None:
         """A moment later, together with what else is ready by then."""
         with self._lock:

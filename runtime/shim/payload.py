@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from . import forms, tensors
+from . import forms, frames, tensors
 from .mappings import Headers, QueryParams, parameter
 
 _scan: Any = vars(json.JSONDecoder())["scan_once"]
@@ -55,7 +55,13 @@ class Request:
 
     @property
     def headers(self) -> Headers:
-        return Headers(self.pairs())
+        return Headers([pair for pair in self.pairs() if pair[0] != frames.DEADLINE_FIELD])
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller stops waiting, on the clock of time.monotonic(); None when it never does."""
+        told = next((value for name, value in self.pairs() if name == frames.DEADLINE_FIELD), "")
+        return float(told) if told else None
 
     @property
     def accepts(self) -> str:

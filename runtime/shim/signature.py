@@ -15,7 +15,10 @@ _GETTERS: dict[str, Callable[[Request], Any]] = {
     "query_params": lambda request: request.query_params,
     "headers": lambda request: request.headers,
     "batch_id": lambda request: None,
+    "deadline": lambda request: request.deadline,
 }
+# What may be asked for by `pre`, which runs before a request has a permit, and `post`, after it gave it back.
+_PRE_ARGUMENTS = ("payload", "query_params", "headers", "deadline")
 
 
 class Invalid(Exception):
@@ -27,6 +30,7 @@ class Method:
 
     def __init__(self, function: Callable[..., Any], names: Sequence[str]) -> None:
         self.function = function
+        self.names = names
         self.getters = [(name, _GETTERS[name]) for name in names if name in _GETTERS]
         self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
         self.wants_headers = "headers" in names
@@ -46,6 +50,8 @@ class Contract:
     def __init__(self, instance: Any, verbs: dict[str, Method], after: Callable[..., Any] | None) -> None:
         self.instance = instance
         self.verbs = verbs
+        self.pre = None if self.is_rpc else _hook(instance, "pre", _PRE_ARGUMENTS)
+        self.post = None if self.is_rpc else _hook(instance, "post", _AFTER_ARGUMENTS)
         self.after = after
         self.after_names: tuple[str, ...] = ()
         if after is not None:
@@ -62,7 +68,12 @@ class Contract:
 
     @property
     def wants_headers(self) -> bool:
-        return "headers" in self.after_names or any(method.wants_headers for method in self.verbs.values())
+        methods = [*self.verbs.values(), *filter(None, (self.pre, self.post))]
+        return "headers" in self.after_names or any(method.wants_headers for method in methods)
+
+    @property
+    def wants_deadline(self) -> bool:
+        return any("deadline" in method.names for method in [*self.verbs.values(), *filter(None, (self.pre,))])
 
 
 def is_candidate(cls: Any, rpcs: Sequence[str] = ()) -> bool:
@@ -108,6 +119,18 @@ def constructor_arguments(cls: Any, offered: dict[str, Callable[[], Any]]) -> di
 def _method(instance: Any, name: str) -> Method:
     function = getattr(instance, name)
     return Method(function, checked(function, name, tuple(_GETTERS)))
+
+
+def _hook(instance: Any, name: str, allowed: Sequence[str]) -> Method | None:
+    """A method of that name is a hook when it asks for what hooks get; else it is the user's own business."""
+    function = getattr(instance, name, None)
+    if not callable(function):
+        return None
+    try:
+        names = checked(function, name, allowed)
+    except (Invalid, ValueError):
+        return None
+    return Method(function, names) if allowed[0] in names else None
 
 
 def checked(function: Any, name: str, allowed: Sequence[str], skip_self: bool = False) -> list[str]:

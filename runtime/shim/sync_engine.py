@@ -1,113 +1,139 @@
-"""Runs plain predictors: each thread takes the next frame off the socket itself, so that no request changes threads."""
+"""Runs plain predictors: each thread takes the next frame off the socket itself, so that no request changes threads.
+
+What needs no permit (hooks, the encoding of large answers, streams whose reader is slow) leaves the executing threads.
+"""
 
 from __future__ import annotations
 
-import collections
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from . import control, encode, frames, logs, outbox, stream
-from .execute import Cancelled, Executor, fields, run_after
+from . import aside, control, encode, frames, logs, outbox, sync_batches, sync_intake, sync_streams
+from .execute import Cancelled, Executor, Replies, Unencoded, fields, run_after
 from .payload import Request
 
-_RECEIVE_BYTES = 65536
 # Answers that may wait a moment for company: of calls this short, and bodies this small.
 _SHORT_MICROS = 200
 _SMALL_BYTES = 4096
-_END = object()
-
-
-class Reader:
-    """Frames off a blocking socket, in order, for one thread at a time."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._decoder = frames.Decoder()
-        self._ready: collections.deque[frames.Frame] = collections.deque()
-        self._lock = threading.Lock()
-
-    @property
-    def more(self) -> bool:
-        """Whether another frame is here already."""
-        return bool(self._ready)
-
-    def next(self, before_wait: Callable[[], None]) -> frames.Frame | None:
-        """None once the front has closed its side."""
-        with self._lock:
-            while not self._ready:
-                before_wait()
-                data = self._sock.recv(min(max(self._decoder.missing, _RECEIVE_BYTES), 1 << 20))
-                if not data:
-                    return None
-                self._ready.extend(self._decoder.feed(data))
-            return self._ready.popleft()
+# Answers that may wait to be encoded, and callbacks to be run, before they keep a permit.
+_BACKLOG = 64
 
 
 class Engine:
     """`run` is the body of every executing thread; the main thread, where the constructor ran, is one of them."""
 
     def __init__(
-        self, sock: socket.socket, executor: Executor, registry: control.Registry, out: logs.Writer | None
+        self,
+        sock: socket.socket,
+        executor: Executor,
+        registry: control.Registry,
+        out: logs.Writer | None,
+        threads: int,
     ) -> None:
-        self._reader = Reader(sock)
-        self._outbox = outbox.Outbox(sock)
-        self._executor = executor
-        self._registry = registry
+        self.outbox = outbox.Outbox(sock)
+        self.send = self.outbox.send
+        self.executor = executor
+        self.registry = registry
         self._out = out
+        self._parked: dict[int, Any] = {}
+        self.aside = aside.Aside(max(4, threads), _BACKLOG, "cortex-aside")
+        self._source: Any = sync_intake.Reader(sock)
+        if executor.contract.pre is not None:
+            self._source = sync_intake.Preparing(self._source, self, threads)
 
     def run(self) -> None:
         thread = threading.get_ident()
         while True:
-            frame = self._reader.next(self._outbox.flush)
+            frame = self._source.next(self.outbox.flush)
             if frame is None:
                 return
-            _, number, head, body = frame
-            job = control.ThreadJob(number, self._registry, thread)
-            if self._registry.take(job):
-                self._serve(job, Request(number, head, body))
-            else:
-                self._outbox.send(frames.RELEASE, number)
+            kind, number, head, body = frame
+            if kind == frames.REQUEST:
+                job = control.ThreadJob(number, self.registry, thread)
+                if self.registry.take(job):
+                    self.serve(job, Request(number, head, body), None)
+                else:
+                    self.send(frames.RELEASE, number)
+            elif kind == frames.GO:
+                self._parked.pop(number).go(frames.CREDIT_HEAD.unpack(head)[0])
+            elif kind == frames.BATCH:
+                batch = sync_batches.collect(self, number, body)
+                if batch is not None:
+                    batch.run()
 
-    def _serve(self, job: control.ThreadJob, request: Request) -> None:
+    def finish(self) -> None:
+        """Waits for what still runs beside the permits."""
+        self.aside.join()
+
+    def park(self, number: int, parked: Any, sent: int) -> None:
+        """Gives the permit back; an executing thread calls `parked.go` when the front grants it again."""
+        self._parked[number] = parked
+        self.send(frames.PARKED, number, frames.CREDIT_HEAD.pack(sent))
+
+    def serve(self, job: control.ThreadJob, request: Request, prepared: dict[str, Any] | None) -> None:
+        """`prepared` are the arguments, where they were made before the permit was here."""
         token = logs.current.set(request)
+        over = True
         try:
             began = time.perf_counter_ns()
-            answer = self._answer(job, request)
+            answer = self._call(job, request, prepared)
+            if type(answer) is Unencoded:
+                if self.aside.reserve():
+                    over = False
+                    self.send(frames.RELEASE, job.number)
+                    self.aside.run(self._finish_aside, job, request, answer, began)
+                    return
+                answer = self.answer(job, request, self.executor.finish, answer.result, answer.arguments, request)
             if answer.chunks is not None:
-                self._stream(job, request, answer, began)
+                over = False
+                sync_streams.Stream(self, job, request, answer).run()
+            elif answer.after:
+                over = False
+                self._reply(job, answer, frames.HELD, began)
+                self.settle(job.number, [(request, answer)])
             else:
-                self._reply(job, answer, began)
+                self._reply(job, answer, 0, began)
         except Cancelled:
-            job.leave()
-            self._registry.forget(job)
-            self._outbox.send(frames.RELEASE, job.number)
+            self.drop(job)
         finally:
-            if self._out is not None and request.partial:
-                self._out.finish()
-            if request.held is not None:
-                request.held.close()
+            if over:
+                self.end(request)
             logs.current.reset(token)
 
-    def _answer(self, job: control.ThreadJob, request: Request) -> encode.Encoded:
-        executor = self._executor
+    def _call(self, job: control.ThreadJob, request: Request, prepared: dict[str, Any] | None) -> Any:
+        """The answer, or the result alone where the permit goes back first. Raises Cancelled."""
+        executor = self.executor
         try:
-            try:  # as _guarded does it, without its calls
+            try:  # as `guarded` does it, without its calls
                 job.enter()
-                method, arguments = executor.prepare(request)
-                return executor.finish(method.function(**arguments), arguments, request)
+                if prepared is None:
+                    method, arguments = executor.prepare(request)
+                else:
+                    method, arguments = executor.contract.verbs[request.method], prepared
+                result = method.function(**arguments)
+                if executor.keeps_permit(result):
+                    return executor.finish(result, arguments, request)
+                return Unencoded(result, arguments)
             finally:
                 job.leave()
         except Cancelled:
             raise
-        except (
-            BaseException
-        ) as error:  # exit(), a Rust panic: an error of one request, not of the thread or the replica
-            return self._executor.failed(error, request)
+        except BaseException as error:  # exit(), a Rust panic: an error of one request, not of the thread
+            return executor.failed(error, request)
 
-    def _guarded(self, job: control.ThreadJob, function: Callable[..., Any], *arguments: Any) -> Any:
+    def answer(self, job: control.ThreadJob, request: Request, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What `function` returns, or the answer that its failure deserves. Raises Cancelled."""
+        try:
+            return self.guarded(job, function, *arguments)
+        except Cancelled:
+            raise
+        except BaseException as error:
+            return self.executor.failed(error, request)
+
+    def guarded(self, job: control.ThreadJob, function: Callable[..., Any], *arguments: Any) -> Any:
         """Runs user code; only within it can Cancelled and KeyboardInterrupt be raised from outside."""
         try:
             job.enter()
@@ -115,95 +141,68 @@ class Engine:
         finally:
             job.leave()
 
-    def _reply(self, job: control.ThreadJob, answer: encode.Encoded, began: int) -> None:
-        self._registry.forget(job)
+    def _finish_aside(self, job: control.ThreadJob, request: Request, raw: Unencoded, began: int) -> None:
+        """Encodes an answer whose permit is back already."""
+        job.move_here()
+        token = logs.current.set(request)
+        try:
+            answer = self.answer(job, request, self.executor.finish, raw.result, raw.arguments, request)
+            if answer.chunks is not None:
+                sync_streams.Stream(self, job, request, answer).run()
+                return
+            self._reply(job, answer, 0, began)
+            self._after([(request, answer)])
+        except Cancelled:
+            self.drop(job)
+            self.end(request)
+        finally:
+            logs.current.reset(token)
+
+    def _reply(self, job: control.ThreadJob, answer: encode.Encoded, flags: int, began: int) -> None:
+        self.registry.forget(job)
         now = time.perf_counter_ns()
         micros = (now - began) // 1000
-        flags = frames.HELD if answer.after else 0
         head = frames.response_head(answer.status, flags, micros, fields(answer))
-        if micros < _SHORT_MICROS and self._reader.more and not answer.after and len(answer.body) < _SMALL_BYTES:
-            self._outbox.hold(frames.pack(frames.RESPONSE, job.number, head, answer.body), now)
-            return
-        self._outbox.send(frames.RESPONSE, job.number, head, answer.body)
-        if answer.after:
-            self._after(answer)
-            self._outbox.send(frames.RELEASE, job.number)
-
-    def _stream(self, job: control.ThreadJob, request: Request, answer: encode.Encoded, began: int) -> None:
-        items: Any = answer.chunks
-        opened: stream.Opening | None = None
-        try:
-            items = _drained(items) if hasattr(items, "__aiter__") else iter(items)
-            first = self._guarded(job, next, items, _END)
-            opened = stream.Opening(first, request.accepts, answer)
-            answer.content_type = opened.content_type
-            self._outbox.send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
-            item = first
-            while item is not _END:
-                for piece in stream.pieces(self._guarded(job, opened.encode, item)):
-                    job.wait_for_credit()
-                    self._outbox.send(frames.STREAM_CHUNK, job.number, b"", piece)
-                item = self._guarded(job, next, items, _END)
-        except Cancelled:
-            raise
-        except BaseException as error:
-            self._break(job, request, opened, error, began)
+        if micros < _SHORT_MICROS and self._source.more and not flags and len(answer.body) < _SMALL_BYTES:
+            self.outbox.hold(frames.pack(frames.RESPONSE, job.number, head, answer.body), now)
         else:
-            self._outbox.send(frames.STREAM_END, job.number, frames.response_head(0, 0, self._micros(began), []))
-        finally:
-            self._close(items)
-            self._registry.forget(job)
-        if answer.after:
-            self._after(answer)
-        self._outbox.send(frames.RELEASE, job.number)
+            self.send(frames.RESPONSE, job.number, head, answer.body)
 
-    def _break(
-        self, job: control.ThreadJob, request: Request, opened: stream.Opening | None, error: BaseException, began: int
-    ) -> None:
-        failed = self._executor.failed(error, request)
-        if opened is None:
-            head = frames.response_head(failed.status, frames.HELD, self._micros(began), fields(failed))
-            self._outbox.send(frames.RESPONSE, job.number, head, failed.body)
-            return
-        if opened.events:
-            told = stream.broken_event("the predictor failed in the middle of its answer", request.request_id)
-            self._outbox.send(frames.STREAM_CHUNK, job.number, b"", told)
-        self._outbox.send(frames.STREAM_ERROR, job.number, frames.response_head(0, 0, self._micros(began), []))
+    def settle(self, number: int, replies: Replies, head: bytes = b"") -> None:
+        """Gives the permit back; what is to run after the replies keeps it only where nothing else is free."""
+        aside = any(answer.after for _, answer in replies) and self.aside.reserve()
+        if not aside:
+            self._after(replies)
+        self.send(frames.RELEASE, number, head)
+        if aside:
+            self.aside.run(self._after, replies)
 
-    def _after(self, answer: encode.Encoded) -> None:
-        for function in answer.after:
-            try:
-                run_after(function)
-            except BaseException as error:
-                self._executor.report(error)
+    def _after(self, replies: Replies) -> None:
+        for request, answer in replies:
+            token = logs.current.set(request)
+            for function in answer.after:
+                try:
+                    run_after(function)
+                except BaseException as error:
+                    self.executor.report(error)
+            self.end(request)
+            logs.current.reset(token)
 
-    def _close(self, items: Any) -> None:
-        close = getattr(items, "close", None)
-        try:
-            if close is not None:
-                close()
-        except BaseException as error:
-            self._executor.report(error)
+    def end(self, request: Request) -> None:
+        """No user code of this request runs any more."""
+        if self._out is not None and request.partial:
+            self._out.finish()
+        if request.held is not None:
+            request.held.close()
 
-    @staticmethod
-    def _micros(began: int) -> int:
-        return (time.perf_counter_ns() - began) // 1000
+    def refuse(self, job: control.ThreadJob, request: Request, answer: encode.Encoded) -> None:
+        """Answers a request that never had a permit."""
+        self.registry.forget(job)
+        self.send(frames.RESPONSE, job.number, frames.response_head(answer.status, 0, 0, fields(answer)), answer.body)
+        self.end(request)
 
-
-def _drained(items: Any) -> Iterator[Any]:
-    """An async iterator (of a framework's streaming response) read by plain code."""
-    import asyncio
-
-    loop = asyncio.new_event_loop()
-    iterator = items.__aiter__()
-    try:
-        while True:
-            try:
-                yield loop.run_until_complete(iterator.__anext__())
-            except StopAsyncIteration:
-                return
-    finally:
-        if hasattr(iterator, "aclose"):
-            loop.run_until_complete(iterator.aclose())
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+    def drop(self, job: control.ThreadJob) -> None:
+        """Nobody waits for the answer any more."""
+        job.leave()
+        self.registry.forget(job)
+        self.send(frames.RELEASE, job.number)

@@ -79,11 +79,12 @@ def _serve(
         return
     contract = loader.construct(cls, setup, asker, service, registry.holds)
     executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
-    engine = sync_engine.Engine(data, executor, registry, out)
+    engine = sync_engine.Engine(data, executor, registry, out, setup["threads"])
     _send_json(data, frames.LOADED, _offer(contract, setup))
     for index in range(1, setup["threads"]):
         threading.Thread(target=engine.run, name=f"predict-{index}", daemon=True).start()
     engine.run()
+    engine.finish()
 
 
 async def _serve_async(
@@ -111,6 +112,8 @@ def _offer(contract: signature.Contract, setup: dict[str, Any]) -> dict[str, Any
         "class": type(contract.instance).__name__,
         "is_async": contract.is_async,
         "headers": contract.wants_headers,
+        "prepares": contract.pre is not None,
+        "deadline": contract.wants_deadline,
         "python": platform.python_version(),
         "inputs": _declared(contract, setup, "inputs"),
         "outputs": _declared(contract, setup, "outputs"),

@@ -14,14 +14,29 @@ class FakeLink:
 
     def __init__(self, window: int = 1) -> None:
         self.calls: dict[int, Call | None] = {}
+        self.permits: set[int] = set()
+        self.ready: list[int] = []
         self.window = window
         self.threads = 1
         self.closed = self.leaving = self.finished = False
         self.abandoned: list[int] = []
 
+    @property
+    def load(self) -> int:
+        return len(self.permits)
+
+    def has_room(self, alone: bool) -> bool:
+        return not self.closed and len(self.permits) < (self.window if alone else self.threads)
+
+    def lose_all(self) -> dict[int, Call | None]:
+        calls, self.calls = self.calls, {}
+        self.permits.clear()
+        return calls
+
     def send(self, call: Call) -> None:
         call.number = max(self.calls, default=0) + 1
         self.calls[call.number] = call
+        self.permits.add(call.number)
 
     def abandon(self, number: int) -> None:
         self.calls[number] = None
@@ -32,6 +47,7 @@ class FakeLink:
 
     def answer(self, dispatcher: dispatch.Dispatcher, number: int) -> None:
         call = self.calls.pop(number)
+        self.permits.discard(number)
         if call is not None:
             dispatcher.answered(call, 200, [b"", b"", b""], b"")
         dispatcher.released(self)  # type: ignore[arg-type]  # stands for a Link
