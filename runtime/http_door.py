@@ -21,6 +21,7 @@ BODY_SECONDS = 30.0
 IDLE_SECONDS = 75.0
 STALLED_SECONDS = 60.0
 ROOM_SECONDS = 10.0  # for room in memory
+HEARTBEAT_SECONDS = 15.0  # of silence in a stream of events
 LINGER_SECONDS = 2.0
 _SWEEP_SECONDS = 0.5
 _BACKLOG = 4096
@@ -67,6 +68,8 @@ class HttpDoor:
             now = self.now()
             for connection in list(self.connections):
                 self._check(connection, now)
+                if connection.active is not None and 0 < connection.silent_since < now - HEARTBEAT_SECONDS:
+                    connection.active.comment()
 
     def close(self) -> None:
         """Stops listening and closes what is idle."""

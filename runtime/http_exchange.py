@@ -1,5 +1,6 @@
 """One request and its response on an HTTP connection."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from runtime.http_protocol import Connection
 
 _JOIN_BYTES = 65536
+_BETWEEN_EVENTS = (b"\n\n", b"\r\n\r\n")
+_COMMENT = b":\n\n"
 _CREDIT_STEP = frames.WINDOW_CHUNKS // 4
 
 
@@ -125,13 +128,15 @@ class Exchange(Call):
     def on_stream_head(self, status: int, fields: Sequence[bytes]) -> None:
         lines = [(b"content-type", fields[0])] if fields[0] else []
         lines += zip(fields[3::2], fields[4::2], strict=True)
-        if fields[0] == b"text/event-stream":
+        events = fields[0].startswith(b"text/event-stream")
+        if events and not any(name.lower() == b"cache-control" for name, _ in lines):
             lines.append((b"cache-control", b"no-cache"))
         if self._head.old:
             self.keep_alive = False  # the end of the connection is the end of the body
         else:
             lines.append((b"transfer-encoding", b"chunked"))
         self._sent_head = True
+        self._connection.silent_since = self._connection.door.now() if events else 0.0
         keep = self.keep_alive and not self._connection.door.draining
         self._connection.write(self._head_bytes(status, lines, keep))
         if self._head.head_only:
@@ -139,10 +144,20 @@ class Exchange(Call):
             self._connection.finished(self, keep=keep)
 
     def on_stream_chunk(self, data: bytes) -> None:
-        self._connection.write(data if self._head.old else messages.chunk(data))
+        connection = self._connection
+        connection.write(data if self._head.old else messages.chunk(data))
+        if connection.silent_since:
+            connection.silent_since = connection.door.now() if data.endswith(_BETWEEN_EVENTS) else math.inf
         self._owed += 1
         if self._owed >= _CREDIT_STEP:
             self.repay()
+
+    def comment(self) -> None:
+        """Something for proxies that cut silent connections; readers of events skip it."""
+        connection = self._connection
+        if self._sent_head and connection.silent_since:
+            connection.write(_COMMENT if self._head.old else messages.chunk(_COMMENT))
+            connection.silent_since = connection.door.now()
 
     def repay(self) -> None:
         """Grants the worker as many chunks as the caller has taken; waits while the caller is slow."""

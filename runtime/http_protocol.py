@@ -57,6 +57,7 @@ class Connection(asyncio.Protocol):
         self.waits_since = 0.0  # for room for the rest of a body
         self.stalled_since = 0.0
         self.stalled_size = 0
+        self.silent_since = 0.0  # last byte of a stream of events, inf in the middle of an event; 0 for other answers
         self._transport: Any = None
         self._parser = httptools.HttpRequestParser(self)
         self._pumping = False

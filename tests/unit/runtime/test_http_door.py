@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import json_format
 
 from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, dispatch, http_door, metrics
+from runtime import config, dispatch, http_door, metrics, mounts
 
 
 @pytest.fixture
@@ -105,3 +105,41 @@ async def test_who_waited_long_for_room_is_sent_elsewhere(
         while door.connections:
             await asyncio.sleep(0.001)
     assert door.bodies.used == 0
+
+
+async def test_a_silent_stream_of_events_gets_comments_between_its_events(
+    door: http_door.HttpDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_door, "HEARTBEAT_SECONDS", 0.05)
+    steps: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def events(visit: mounts.Visit) -> None:
+        visit.begin(b"text/event-stream" if visit.path == b"events" else b"text/plain")
+        while data := await steps.get():
+            await visit.write(data)
+        visit.end()
+
+    door.mounts.add(b"silent", events)
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(b"GET /silent/events HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readuntil(b":\n\n") == b"3\r\n:\n\n"
+        steps.put_nowait(b"data: half")
+        await reader.readuntil(b"data: half\r\n")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await reader.readuntil(b":\n\n")
+        steps.put_nowait(b" of it\n\n")
+        assert b" of it" in await reader.readuntil(b":\n\n")
+        steps.put_nowait(b"")
+        assert (await reader.readuntil(b"0\r\n\r\n")).endswith(b"0\r\n\r\n")
+        # What is no stream of events is left alone, on the same connection too.
+        writer.write(b"GET /silent/plain HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await reader.readexactly(1)
+        steps.put_nowait(b"")
+        assert await reader.read() == b"0\r\n\r\n"
+    writer.close()
