@@ -13,7 +13,7 @@ _CREDIT_STEP = frames.WINDOW_CHUNKS // 4
 class AwaitedCall(Call):
     """`opening` is done once status and headers are known, or `failure` is set. The body comes in `parts()`."""
 
-    __slots__ = ("_parts", "broken", "content_type", "failure", "headers", "opening", "reason", "streams")
+    __slots__ = ("_parts", "broken", "content_type", "failure", "headers", "opening", "reason", "said", "streams")
 
     def __init__(self, began: float) -> None:
         super().__init__(began)
@@ -22,6 +22,7 @@ class AwaitedCall(Call):
         self.content_type = ""
         self.reason = ""  # an ErrorReason without its prefix, where the worker names one
         self.headers: list[tuple[bytes, bytes]] = []
+        self.said = 0  # the status with which the answer began; a stream may end with another
         self.streams = False
         self.broken = False  # the answer had begun and lacks its end
         self.failure: errors.Failure | None = None
@@ -66,7 +67,7 @@ class AwaitedCall(Call):
     @property
     def refused(self) -> bool:
         """Whether all there is to the answer, once it has begun, is a failure."""
-        return self.status >= 400 or (self.failure is not None and not self.streams)
+        return self.said >= 400 or (self.failure is not None and not self.streams)
 
     @property
     def waiting(self) -> bool:
@@ -74,7 +75,8 @@ class AwaitedCall(Call):
         return not self._parts.empty()
 
     def _open(self, status: int, fields: Sequence[bytes]) -> None:
-        self.status, self.content_type = status, fields[0].decode("latin-1")
+        self.status = self.said = status
+        self.content_type = fields[0].decode("latin-1")
         self.reason = fields[1].decode("latin-1")
         self.headers = list(zip(fields[3::2], fields[4::2], strict=True))
         self._start()
