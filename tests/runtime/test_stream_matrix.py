@@ -1,5 +1,5 @@
-"""Each way to stream against all that can happen to a stream: plain and async generators, over server-sent events, lines
-of JSON, raw chunks and gRPC; a first item, a slow reader, one who leaves, a deadline, an error on the way."""
+"""Each way to stream against all that can happen to a stream: plain and async generators, over events, lines of
+JSON, raw chunks and gRPC; a first item, a slow reader, one who leaves, a deadline, an error on the way."""
 
 import contextlib
 import itertools
