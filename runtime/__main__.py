@@ -16,10 +16,15 @@ def main(watch: guard.Guard) -> int:
     import uvloop
 
     from runtime import config, front, logs, user_service
+    from runtime.shim import parent
 
     parser = argparse.ArgumentParser(prog="python -m runtime", description="Serve one replica of an API.")
     parser.add_argument("--config", required=True, type=pathlib.Path, help="ReplicaConfig as JSON")
-    settings = config.load(parser.parse_args().config)
+    parser.add_argument("--parent", type=int, default=0, help="pid of the process to end with")
+    chosen = parser.parse_args()
+    if chosen.parent:
+        parent.end_with(chosen.parent)
+    settings = config.load(chosen.config)
     # The workers are started by vfork, which needs no help from gRPC, and its fork handlers only get in the way.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     with contextlib.suppress(OSError, ValueError):

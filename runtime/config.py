@@ -97,6 +97,7 @@ class Settings:
     neuron_cores: tuple[int, int] = (0, 0)  # first, how many
     memory_bytes: int = 0  # of the whole replica; 0 for no limit
     has_devices: bool = False  # GPUs or accelerators that a worker may hold for itself
+    alias: str = ""  # path under which the gateway would publish this replica, where there is none
 
     @property
     def short_name(self) -> str:
@@ -163,6 +164,7 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
         neuron_cores=(message.neuron_core_first, message.neuron_core_count),
         memory_bytes=spec.compute.memory_bytes,
         has_devices=bool(spec.compute.gpus or message.neuron_core_count),
+        alias=spec.networking.endpoint.rstrip("/") if message.standalone else "",
     )
 
 

@@ -49,6 +49,7 @@ class HttpDoor:
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self.mounts = mounts.Mounts()
+        self._alias = settings.alias.encode()
         self.port = 0
 
     async def listen(self) -> None:
@@ -87,7 +88,7 @@ class HttpDoor:
         return self._dispatcher.wants_headers
 
     def takes_encoded(self, path: bytes) -> bool:
-        return self.mounts.takes_encoded(path)
+        return self.mounts.takes_encoded(self._below_alias(path))
 
     def new_request_id(self) -> bytes:
         return b"%b%016x" % (self._prefix, next(self._numbers))
@@ -131,7 +132,17 @@ class HttpDoor:
         exchange.deadline = self._dispatcher.deadline(exchange.began, exchange.timeout)
         self._dispatcher.submit(exchange)
 
+    def _below_alias(self, path: bytes) -> bytes:
+        """The path as the gateway would rewrite it."""
+        alias = self._alias
+        below = path[len(alias) :]
+        return below or b"/" if alias and path.startswith(alias) and below[:1] in (b"", b"/") else path
+
     def _elsewhere(self, exchange: Exchange, path: bytes) -> None:
+        if (inner := self._below_alias(path)) != path:
+            exchange.fields[1] = inner
+            self.handle(exchange)
+            return
         is_read = exchange.method in (b"GET", b"HEAD")
         if exchange.attempt and path.startswith(b"/healthz/"):
             exchange.on_failure(errors.NOT_FOUND)  # for those who look after the replica, not for callers of the API

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from cortex.apiserver.v1 import api_pb2
+from cortex.apiserver.v1 import api_pb2, spec_pb2
 from cortex_client import names
 from cortex_client.project import bundle, dotenv, errors, loader
 from cortex_client.project.errors import Position, Problem
@@ -29,10 +29,8 @@ class Prepared:
     def message(self, loaded: LoadedApi, namespace: str) -> api_pb2.Api:
         """What is sent for one of the APIs."""
         api = api_pb2.Api(name=names.api(namespace, loaded.name), spec=loaded.spec)
+        api.spec.CopyFrom(with_env(loaded.spec, self.env))
         api.spec.bundle_digest = self.bundle.digest
-        for key, value in self.env.items():
-            if key not in loaded.spec.predictor.env:
-                api.spec.predictor.env[key] = value
         return api
 
     def __enter__(self) -> "Prepared":
@@ -57,11 +55,22 @@ def prepare(
         documents = [source] if isinstance(source, Mapping) else list(source)
         home, exclude = folder or pathlib.Path.cwd(), None
         apis = loader.from_mappings(documents, home)
-    env = _env(home)
+    env = read_env(home)
     return Prepared(apis, home, bundle.build(home, exclude), env)
 
 
-def _env(folder: pathlib.Path) -> dict[str, str]:
+def with_env(spec: spec_pb2.ApiSpec, env: Mapping[str, str]) -> spec_pb2.ApiSpec:
+    """The spec with the variables of `.env` that it does not set itself."""
+    merged = spec_pb2.ApiSpec()
+    merged.CopyFrom(spec)
+    for key, value in env.items():
+        if key not in spec.predictor.env:
+            merged.predictor.env[key] = value
+    return merged
+
+
+def read_env(folder: pathlib.Path) -> dict[str, str]:
+    """The variables of the folder's `.env`."""
     path = folder / ".env"
     if not path.is_file():
         return {}

@@ -28,15 +28,8 @@ class Drafter:
 
     async def draft(self, name: str, message: spec_pb2.ApiSpec) -> specs.ApiSpec:
         """Raises InvalidArgument with everything that is wrong, BundleMissing, or Unimplemented."""
-        wish = convert.wish(message)
-        _check_kind(wish)
-        files = await self._files(wish.bundle_digest)
-        spec = _resolve(name, wish, files or ())
-        found = validation.check(spec)
-        if files is not None:
-            found += validation.check_files(spec, files)
-        refuse(found)
-        return spec
+        _check_kind(convert.wish(message))
+        return complete(name, message, await self._files(message.bundle_digest))
 
     async def sketch(self, name: str, message: spec_pb2.ApiSpec, present: specs.ApiSpec | None) -> Sketch:
         """The same for a plan, which changes nothing, not even by an upload: without the bundle, what depends on its
@@ -62,6 +55,18 @@ class Drafter:
                 metadata={"bundle_digest": reference},
             )
         return await self._index.files(self._blobs.path(digest))
+
+
+def complete(name: str, message: spec_pb2.ApiSpec, files: Collection[str] | None) -> specs.ApiSpec:
+    """The complete spec. Without `files`, nothing is said about them. Raises as `draft` does."""
+    wish = convert.wish(message)
+    _check_kind(wish)
+    spec = _resolve(name, wish, files or ())
+    found = validation.check(spec)
+    if files is not None:
+        found += validation.check_files(spec, files)
+    refuse(found)
+    return spec
 
 
 def _resolve(name: str, wish: defaults.Wish, files: Collection[str]) -> specs.ApiSpec:

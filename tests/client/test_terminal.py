@@ -13,6 +13,7 @@ from ruamel import yaml
 
 from cortex.apiserver.v1 import event_pb2
 from cortex_client.cli import platform, root
+from cortex_client.running import programs
 from tests.client.conftest import Cortex
 from tests.fakes.control_plane import ControlPlane
 
@@ -135,11 +136,10 @@ def test_a_folder_of_the_user_never_runs_as_the_platform(tmp_path: pathlib.Path)
 def test_a_folder_of_the_user_is_no_platform(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "launcher.py").touch()
-    monkeypatch.setattr(platform, "_LAUNCHER", "ours.launcher")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    assert not platform.installed()
+    assert not programs.installed("ours.launcher")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    assert platform.installed(), "the same folder, installed"
+    assert programs.installed("ours.launcher"), "the same folder, installed"
 
 
 def test_environments_by_command(cortex: Cortex, plane: ControlPlane, tmp_path: pathlib.Path) -> None:

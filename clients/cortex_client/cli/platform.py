@@ -1,12 +1,10 @@
 """`cortex up`, `down` and `status`: the platform's own launcher, run as a program when it is installed here."""
 
 import subprocess
-import sys
-from importlib import machinery
 
 import click
 
-from cortex_client import exceptions
+from cortex_client.running import programs
 
 _LAUNCHER = "services.launcher"
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
@@ -43,20 +41,4 @@ def status(arguments: tuple[str, ...]) -> int:
 
 
 def _launch(verb: str, arguments: tuple[str, ...]) -> int:
-    if not installed():
-        raise exceptions.CortexError(
-            "the platform is not installed here, only its client",
-            hint="run `pip install cortex-platform`, or name a platform elsewhere with `cortex env configure`",
-        )
-    # -P: a folder `services` where the user stands is the user's, and never runs in place of the platform's.
-    return subprocess.call([sys.executable, "-P", "-m", _LAUNCHER, verb, *arguments])
-
-
-def installed() -> bool:
-    """Whether a launcher lies where `-P` finds one; Python puts the script's or the current folder first otherwise."""
-    package = _LAUNCHER.partition(".")[0]
-    places = [place for place in sys.path[0 if sys.flags.safe_path else 1 :] if place]
-    found = machinery.PathFinder.find_spec(package, places)
-    if found is None or found.submodule_search_locations is None:
-        return False
-    return machinery.PathFinder.find_spec(_LAUNCHER, list(found.submodule_search_locations)) is not None
+    return subprocess.call([*programs.command(_LAUNCHER, verb), *arguments])

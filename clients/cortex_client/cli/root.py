@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "up": ("platform", "up", "Start the platform on this machine."),
     "down": ("platform", "down", "Stop the platform on this machine, replicas included."),
     "status": ("platform", "status", "Show the processes of the platform on this machine."),
+    "run": ("run", "run", "Serve one project from its folder, without the platform."),
     "deploy": ("deploy", "deploy", "Deploy the APIs of a cortex.yaml."),
     "get": ("get", "get", "List APIs, or show one."),
     "describe": ("describe", "describe", "Show everything known about an API."),

@@ -1,0 +1,110 @@
+"""The port that callers use: every connection goes to the replica that serves now.
+
+It passes bytes and looks at nothing but the first ones, which tell gRPC from HTTP, as at the gateway. A replica that is
+replaced keeps the connections it has until it has drained.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+# HTTP/2 with prior knowledge, which is how gRPC begins without TLS.
+_HTTP2 = b"PRI "
+_CHUNK = 256 * 1024
+Address = tuple[str, int]
+
+
+class Relay:
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._http: Address | None = None
+        self._grpc: Address | None = None
+        self._known = asyncio.Event()
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, port: int, grpc_port: int | None) -> int:
+        """Opens the ports and returns the first one's number. Raises OSError when one is taken."""
+        self._servers.append(await asyncio.start_server(self._either, self._host, port))
+        if grpc_port is not None:
+            self._servers.append(await asyncio.start_server(self._only_grpc, self._host, grpc_port))
+        number: int = self._servers[0].sockets[0].getsockname()[1]
+        return number
+
+    def point(self, http: Address, grpc: Address) -> None:
+        """From now on new connections go there. Those that came too early go there too."""
+        self._http, self._grpc = http, grpc
+        self._known.set()
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _either(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def carry() -> None:
+            first = await _first(reader)
+            await self._known.wait()
+            target = self._grpc if first.startswith(_HTTP2) else self._http
+            await _carry(first, reader, writer, target)
+
+        await self._own(carry, writer)
+
+    async def _only_grpc(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def carry() -> None:
+            await self._known.wait()
+            await _carry(b"", reader, writer, self._grpc)
+
+        await self._own(carry, writer)
+
+    async def _own(self, carry: Callable[[], Awaitable[None]], writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await carry()
+        except (OSError, asyncio.CancelledError):
+            # One of the two has gone; the other sees its connection closed.
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+
+async def _first(reader: asyncio.StreamReader) -> bytes:
+    """What the caller says first, as much as is needed to know its protocol."""
+    found = b""
+    while len(found) < len(_HTTP2) and _HTTP2.startswith(found):
+        more = await reader.read(_CHUNK)
+        if not more:
+            break
+        found += more
+    return found
+
+
+async def _carry(
+    first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: Address | None
+) -> None:
+    assert target is not None
+    there_reader, there_writer = await asyncio.open_connection(*target)
+    try:
+        there_writer.write(first)
+        there = asyncio.ensure_future(_pump(reader, there_writer))
+        try:
+            # The replica's word is the last: it closes when it has answered.
+            await _pump(there_reader, writer)
+        finally:
+            there.cancel()
+            await asyncio.gather(there, return_exceptions=True)
+    finally:
+        there_writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(_CHUNK):
+        writer.write(data)
+        await writer.drain()
+    with contextlib.suppress(OSError):
+        writer.write_eof()
