@@ -18,23 +18,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runtime import guard, logs, spawn
+from runtime import asks, guard, log_pipes, logs, spawn
 from services.chassis import backoff
 
 NAME = "fork-server"
 _PR_SET_CHILD_SUBREAPER = 36
 # A fork copies page tables: tens of milliseconds for what is large. Beyond this the server hangs.
 _FORK_SECONDS = 10.0
+_ADVICE = (
+    "worker.start is fork-loaded, but {}. Do that in after_fork(self), which runs in every worker, or choose "
+    "worker.start: fork-server (docs/reference/workers.md)"
+)
 _DEATHS = 5
 _DEATH_WINDOW = 60.0
 
 
 class Unavailable(OSError):
-    """No worker can be forked; the text says why."""
+    """No worker can be forked; the text says why. `reason` is a CONDITION_REASON without its prefix."""
 
-
-class Died(Unavailable):
-    """The fork server ended before it had answered."""
+    def __init__(self, text: str, reason: str = "CONSTRUCTOR_FAILED") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 def supported() -> bool:
@@ -48,21 +52,38 @@ def adopt_orphans() -> None:
 
 
 class ForkServer:
-    """One at a time, and its successors."""
+    """One at a time, and its successors.
+
+    With `setup` it constructs the predictor before it forks (worker.start: fork-loaded). That one takes the memory of a
+    model, so its successor starts when it is needed; one that has only imported is replaced at once.
+    """
 
     def __init__(
-        self, interpreter: spawn.Interpreter, plan: Mapping[str, Any], log: logs.LogFile, watch: guard.Guard
+        self,
+        interpreter: spawn.Interpreter,
+        plan: Mapping[str, Any],
+        *,
+        setup: Mapping[str, Any] | None,
+        start_timeout: float,
+        log: logs.LogFile,
+        watch: guard.Guard,
+        answers: asks.Asks,
     ) -> None:
         self._interpreter = interpreter
-        self._plan = plan
+        self._plan = {**plan, "setup": setup}
+        self.loads = setup is not None
+        self._start_timeout = start_timeout
         self._log = log
         self._watch = watch
+        self._asks = answers
         self._process: spawn.Process | None = None
         self._sock: socket.socket | None = None
         self._rest = b""
-        self._ready = asyncio.Event()  # it can fork, or never will
+        self._ready = asyncio.Event()  # it can fork, or will not
+        self._needed = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._unusable = ""
+        self._refusal: Unavailable | None = None
+        self._unusable = False
         self._deaths: collections.deque[float] = collections.deque(maxlen=_DEATHS)
         self._backoff = backoff.Backoff(first=0.1, longest=5.0)
         self._closed = False
@@ -75,81 +96,117 @@ class ForkServer:
     async def run(self) -> None:
         """Until cancelled, or until it is clear that it cannot be used."""
         while not self._unusable and not self._closed:
+            if self.loads:
+                await self._needed.wait()
+                self._needed.clear()
             try:
                 await self._live_once()
             except OSError as error:
-                self._give_up(str(error))
+                self._refuse(str(error))
             if not self._unusable and not self._closed:
-                await asyncio.sleep(self._backoff.delay(len(self._deaths) - 1, random.Random()))
+                await asyncio.sleep(self._backoff.delay(len(self._deaths), random.Random()))
 
     async def _live_once(self) -> None:
-        ours, theirs = socket.socketpair()
+        pairs = [socket.socketpair() for _ in range(3 if self.loads else 1)]
         pipes = spawn.Pipes()
         try:
-            process = self._interpreter.run("fork_server", [theirs.fileno()], *pipes.theirs)
+            process = self._interpreter.run("fork_server", [pair[1].fileno() for pair in pairs], *pipes.theirs)
         except OSError:
-            ours.close()
+            for pair in pairs:
+                pair[0].close()
             pipes.close()
             raise
         finally:
-            theirs.close()
+            for pair in pairs:
+                pair[1].close()
             for fd in pipes.theirs:
                 os.close(fd)
-        self._process, self._sock, self._rest = process, ours, b""
+        self._process, self._sock, self._rest = process, pairs[0][0], b""
         self._watch.began(process.pid)
         self.on_launch()
         exited = asyncio.ensure_future(spawn.ended(process))
+        transports: list[asyncio.BaseTransport] = []
         try:
             await pipes.connect(self._log, NAME)
-            await self._prepare(ours)
+            transports += await self._connect([pair[0] for pair in pairs[1:]])
+            await self._prepare(self._sock, pipes.tail)
             await exited
         finally:
             self.kill()
             await exited
             self._watch.ended(process.pid)
-            ours.close()
+            pairs[0][0].close()
+            for transport in transports:
+                transport.close()
             self._sock = None
-            self._note_end(process)
+            self._note_end(process, pipes.tail)
 
-    async def _prepare(self, sock: socket.socket) -> None:
-        """Tells it what to import, and hears whether it can fork."""
+    async def _connect(self, socks: Sequence[socket.socket]) -> list[asyncio.BaseTransport]:
+        """The control and log sockets of one that loads."""
+        loop = asyncio.get_running_loop()
+        made: tuple[Callable[[], asyncio.Protocol], ...] = (
+            lambda: asks.Control(self._asks),
+            lambda: log_pipes.JsonLines(self._log),
+        )
+        transports: list[asyncio.BaseTransport] = []
+        for sock, protocol in zip(socks, made, strict=False):
+            sock.setblocking(False)
+            transport, _ = await loop.create_unix_connection(protocol, sock=sock)
+            transports.append(transport)
+        return transports
+
+    async def _prepare(self, sock: socket.socket, tail: logs.Tail) -> None:
+        """Tells it what to import and load, and hears whether it can fork."""
         sock.setblocking(False)
-        with contextlib.suppress(OSError, Died):
-            await asyncio.get_running_loop().sock_sendall(sock, json.dumps(dict(self._plan)).encode() + b"\n")
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().sock_sendall(sock, json.dumps(self._plan).encode() + b"\n")
             told = await self._hear(sock)
-            if "unusable" in told:
-                self._give_up(str(told["unusable"]))
-                return
-            self._log.say("debug", f"the fork server has imported {', '.join(told['ready']) or 'nothing of the user'}")
-            self._ready.set()
+            if "failed" in told:
+                self._refuse(told["failed"][1], told["failed"][0])
+            elif "unusable" in told:
+                self._refuse((_ADVICE if self.loads else "{}").format(told["unusable"]))
+            else:
+                names = ", ".join(told["ready"])
+                self._log.say("debug", f"the fork server has imported {names or 'nothing of the user'}")
+                self._needed.clear()
+                self._ready.set()
 
-    def _note_end(self, process: spawn.Process) -> None:
-        was_ready = self._ready.is_set()
-        if self._unusable or self._closed:
-            return
+    def _note_end(self, process: spawn.Process, tail: logs.Tail) -> None:
         text = f"the fork server {spawn.exit_text(process.returncode)}"
+        if self._refusal is not None or self._closed:
+            return
         self._deaths.append(time.monotonic())
         recent = sum(1 for at in self._deaths if at > time.monotonic() - _DEATH_WINDOW)
-        if not was_ready:
-            self._give_up(f"{text} while it imported what the predictor needs")
-        elif recent >= _DEATHS:
-            self._give_up(f"{text} for the {recent}th time within {_DEATH_WINDOW:g} s")
+        if not self._ready.is_set():
+            done = "loaded the predictor" if self.loads else "imported what the predictor needs"
+            reason = "OUT_OF_MEMORY" if process.returncode == -signal.SIGKILL else "CONSTRUCTOR_FAILED"
+            self._refuse(f"{text} while it {done}\n{tail}".strip(), reason)
+        elif recent >= _DEATHS and not self.loads:
+            self._refuse(f"{text} for the {recent}th time within {_DEATH_WINDOW:g} s")
         else:
             self._ready.clear()
-            self._log.say("warning", f"{text}; starting another, its workers live on")
+            again = "another starts when it is needed" if self.loads else "starting another"
+            self._log.say("warning", f"{text}; {again}, its workers live on")
 
-    def _give_up(self, why: str) -> None:
-        self._unusable = why
+    def _refuse(self, why: str, reason: str = "CONSTRUCTOR_FAILED") -> None:
+        """Who waits for a worker hears of it. Where the predictor is loaded here there is another try when a worker is
+        needed again; where only imports failed, every worker makes them itself from now on."""
+        if self.loads:
+            self._refusal = Unavailable(why, reason)
+        else:
+            self._unusable = True
+            self._refusal = Unavailable(why, reason)
+            first = why.partition("\n")[0]
+            self._log.say("warning", f"workers get an interpreter of their own each (worker.start: spawn): {first}")
         self._ready.set()
-        self._log.say("warning", f"workers get an interpreter of their own each (worker.start: spawn): {why}")
 
     async def fork(self, fds: Sequence[int]) -> spawn.Process:
         """A worker with these descriptors. Raises Unavailable."""
-        await self._ready.wait()
+        await self._wait_until_ready()
         async with self._lock:
             sock = self._sock
-            if self._unusable or sock is None:
-                raise Unavailable(self._unusable or "the fork server has just ended")
+            if self._refusal is not None or sock is None:
+                raise self._take_refusal()
             try:
                 async with asyncio.timeout(_FORK_SECONDS):
                     socket.send_fds(sock, [b"F"], fds)
@@ -163,12 +220,30 @@ class ForkServer:
                 raise Unavailable("the fork server could not fork")
             return spawn.Forked(pid)
 
+    async def _wait_until_ready(self) -> None:
+        if not self._ready.is_set():
+            self._needed.set()
+        try:
+            async with asyncio.timeout(self._start_timeout):
+                await self._ready.wait()
+        except TimeoutError:
+            what = "load the predictor" if self.loads else "import what the predictor needs"
+            self._refuse(f"the fork server did not {what} within {self._start_timeout:g} s (start_timeout)")
+            self.kill()
+
+    def _take_refusal(self) -> Unavailable:
+        refusal = self._refusal or Unavailable("the fork server has just ended")
+        if self.loads:
+            self._refusal = None
+            self._ready.clear()
+        return refusal
+
     async def _hear(self, sock: socket.socket) -> dict[str, Any]:
-        """The next message. Raises Died."""
+        """The next message. Raises Unavailable."""
         while b"\n" not in self._rest:
             part = await asyncio.get_running_loop().sock_recv(sock, 65536)
             if not part:
-                raise Died("it ended")
+                raise Unavailable("it ended")
             self._rest += part
         line, _, self._rest = self._rest.partition(b"\n")
         message: dict[str, Any] = json.loads(line)
@@ -182,5 +257,6 @@ class ForkServer:
     def close(self) -> None:
         """Ends it; the workers it has made do not notice."""
         self._closed = True
+        self._needed.set()
         self._ready.set()
         self.kill()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from runtime import spawn
+from runtime import fork_server, spawn
 from runtime.link import Link
 from runtime.shim import frames
 from runtime.state_file import LoadFailure
@@ -78,6 +78,10 @@ class Life:
                 log=pool.log,
                 answers=pool.asks,
             )
+        except fork_server.Unavailable as error:
+            self.failure = LoadFailure(error.reason, str(error), None, time.time())
+            self._end()
+            return
         except OSError as error:
             text = f"cannot run {pool.settings.python}: {error}"
             self.failure = LoadFailure("CONSTRUCTOR_FAILED", text, None, time.time())

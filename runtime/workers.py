@@ -113,16 +113,26 @@ class Pool:
         plan = {name: settings.setup[name] for name in ("project_dir", "python_path", "path")}
         fork_server.adopt_orphans()
         server = fork_server.ForkServer(
-            self._interpreter, {**plan, "preload": settings.worker.preload}, self.log, self.watch
+            self._interpreter,
+            {**plan, "preload": settings.worker.preload},
+            setup=settings.setup if settings.worker.start == "fork-loaded" else None,
+            start_timeout=settings.start_timeout,
+            log=self.log,
+            watch=self.watch,
+            answers=self.asks,
         )
         server.on_launch = self.launched.set
         return server
 
     async def make(self, fds: Sequence[int]) -> spawn.Process:
         """A worker's process. Raises OSError."""
-        if self.fork_server is not None:
-            with contextlib.suppress(fork_server.Unavailable):
-                return await self.fork_server.fork(fds)
+        server = self.fork_server
+        if server is not None:
+            try:
+                return await server.fork(fds)
+            except fork_server.Unavailable:
+                if server.loads:
+                    raise
         return await self._interpreter.start(fds)
 
     @property

@@ -14,27 +14,32 @@ import json
 import os
 import socket
 import sys
-from typing import Any, Callable
+from typing import Any
 
-from . import parent, preload
+from . import loader, parent, preload, template, worker
 
 FDS = 6  # data, control and log sockets, progress page, stdout, stderr
 
 
 def main(fds: list[int], front: int) -> None:
     """Runs until the front closes the socket. Never returns in the fork server, once in each worker."""
-    (fd,) = fds
+    fd, *loading = fds
     parent.end_with(front)
     faulthandler.enable(file=2)
     sock = socket.socket(fileno=fd)
     os.set_inheritable(fd, False)
     plan = _receive_plan(sock)
+    loaded = None
     try:
-        _say(sock, {"ready": _prepare(plan)})
+        names = _prepare(plan)
+        if loading:
+            loaded = template.Template(plan["setup"], *loading)
     except preload.Unusable as error:
-        _say(sock, {"unusable": str(error)})
-        os._exit(0)
-    serve(sock, front, _work)
+        _end(sock, {"unusable": str(error)})
+    except loader.LoadError as error:
+        _end(sock, {"failed": [error.reason, error.text]})
+    _say(sock, {"ready": names})
+    worker.run(_serve(sock, front), loaded)
 
 
 def _receive_plan(sock: socket.socket) -> dict[str, Any]:
@@ -49,24 +54,22 @@ def _receive_plan(sock: socket.socket) -> dict[str, Any]:
 
 
 def _prepare(plan: dict[str, Any]) -> list[str]:
-    # All that a worker is made of, so that no worker reads it again.
-    from . import worker  # noqa: F401
-
-    named, project = plan["preload"], plan["project_dir"]
-    if preload.is_async(project, plan["path"]):
+    project, path = plan["project_dir"], plan["path"]
+    if preload.is_async(project, path):
         from . import async_engine  # noqa: F401
-    imports = preload.named(named) if named else preload.find(project, plan["python_path"], plan["path"])
-    return preload.load(imports, project)
+    if plan["preload"]:
+        return preload.load(preload.named(plan["preload"]), project)
+    # Who constructs the predictor here imports what it needs in the order that it has.
+    return [] if plan["setup"] else preload.load(preload.find(project, plan["python_path"], path), project)
 
 
-def _work(fds: list[int], front: int) -> None:
-    from . import worker
+def _end(sock: socket.socket, message: dict[str, Any]) -> None:
+    _say(sock, message)
+    os._exit(0)
 
-    worker.run(fds)
 
-
-def serve(sock: socket.socket, front: int, work: Callable[[list[int], int], None]) -> None:
-    """Forks for each set of descriptors that comes; `work` runs in the fork, whose end is the process's."""
+def _serve(sock: socket.socket, front: int) -> list[int]:
+    """Forks for each set of descriptors that comes. Returns in the forks, with what is left of theirs."""
     while True:
         fds = _receive_fds(sock)
         if not fds:
@@ -75,8 +78,7 @@ def serve(sock: socket.socket, front: int, work: Callable[[list[int], int], None
         if pid == 0:
             sock.close()
             _become_worker(fds, front)
-            work(fds[:-2], front)
-            return
+            return fds[:-2]
         for fd in fds:
             os.close(fd)
         _say(sock, {"pid": pid})

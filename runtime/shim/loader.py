@@ -147,8 +147,26 @@ def construct(
     except signature.Invalid as error:
         raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None
     except BaseException as error:  # sys.exit() in a constructor must not look like a stop
-        reason = "OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED"
-        raise LoadError(reason, user_traceback(error)) from None
+        raise _failed(error) from None
+
+
+def guarded(function: Callable[[], Any]) -> Any:
+    """Runs the user's code as a part of loading. Raises LoadError."""
+    try:
+        return function()
+    except BaseException as error:
+        raise _failed(error) from None
+
+
+async def guarded_async(waited: Any) -> None:
+    try:
+        await waited
+    except BaseException as error:
+        raise _failed(error) from None
+
+
+def _failed(error: BaseException) -> LoadError:
+    return LoadError("OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED", user_traceback(error))
 
 
 def _attached(cls: Any, arguments: dict[str, Any], client: models.ModelClient) -> Any:

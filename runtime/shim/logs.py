@@ -38,6 +38,12 @@ class LogChannel:
         self._dropped = 0
         self.lowest = LEVELS.get(level, 20)
 
+    def move(self, sock: socket.socket, worker: str) -> None:
+        """In a fork: lines leave by a socket of its own and bear its name."""
+        sock.setblocking(False)
+        self._sock, self._worker = sock, worker
+        self._unsent, self._dropped = b"", 0
+
     def emit(self, level: str, message: str, source: str, fields: dict[str, Any] | None = None) -> None:
         if LEVELS.get(level, 40) < self.lowest:
             return

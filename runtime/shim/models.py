@@ -44,6 +44,7 @@ class ModelClient:
         self._memory: model_memory.Memory | None = None
         self._loading: set[Any] = set()
         self._watching = 0  # pid of the process whose thread watches
+        asker.on_move(self._moved)
 
     def attach(self, predictor: Any) -> None:
         self._predictor = predictor
@@ -179,7 +180,15 @@ class ModelClient:
 
     # Live reload.
 
+    def _moved(self, worker: str) -> None:
+        """A fork has brought this object, and what it has loaded, into a worker."""
+        self._worker = worker
+        if self._memory is not None and self._memory.known():
+            self._watch()
+
     def _watch(self) -> None:
+        if not self._asker.listens:
+            return  # a template runs no thread; the workers forked from it watch
         with self._lock:
             if self._watching != os.getpid():
                 self._watching = os.getpid()

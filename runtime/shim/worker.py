@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import Any
 
-from . import asks, control, frames, loader, logs, parent, rpc, signature, sync_engine, tensors
+from . import asks, control, frames, loader, logs, parent, rpc, signature, sync_engine, template, tensors
 from .execute import Executor
 
 
@@ -22,7 +22,7 @@ def main(fds: list[int], front: int) -> None:
     run(fds)
 
 
-def run(fds: list[int]) -> None:
+def run(fds: list[int], loaded: template.Template | None = None) -> None:
     """The whole life, from here to the end of the process."""
     data_fd, control_fd, log_fd, page_fd = fds
     data, commands, lines = (socket.socket(fileno=fd) for fd in (data_fd, control_fd, log_fd))
@@ -33,15 +33,19 @@ def run(fds: list[int]) -> None:
     decoder = frames.Decoder()
     setup = _receive_setup(commands, decoder)
     faulthandler.enable(file=2)
-    channel = logs.LogChannel(lines, setup["worker"], setup["log_level"])
-    out = logs.install(channel)
     registry = control.Registry(page)
-    asker = asks.Asker(commands)
+    if loaded is None:
+        channel = logs.LogChannel(lines, setup["worker"], setup["log_level"])
+        out = logs.install(channel)
+        asker = asks.Asker(commands)
+    else:
+        channel, out, asker = loaded.channel, loaded.out, loaded.asker
+        loaded.enter(setup, commands, lines, registry)
     listen = threading.Thread(target=control.listen, args=(commands, decoder, registry, asker), name="cortex-control")
     listen.daemon = True
     listen.start()
     try:
-        _serve(setup, data, channel, registry, out, asker)
+        _serve(setup, data, channel, registry, out, asker, loaded)
     except loader.LoadError as error:
         _send_json(data, frames.LOAD_FAILED, {"reason": error.reason, "message": error.text})
         # The front ends this process once it has read that; threads of a half-built predictor must not keep it.
@@ -67,17 +71,22 @@ def _serve(
     registry: control.Registry,
     out: logs.Writer,
     asker: asks.Asker,
+    loaded: template.Template | None,
 ) -> None:
     # Python's own handler would raise in the middle of what is ours.
     signal.signal(signal.SIGINT, registry.on_interrupt)
-    service = loader.load_service(setup)
-    cls = loader.load_class(setup, service)
+    service = loaded.service if loaded is not None else loader.load_service(setup)
+    cls = loaded.cls if loaded is not None else loader.load_class(setup, service)
     if signature.is_async_class(cls, service.names if service else ()):
         from . import async_engine
 
-        async_engine.run(_serve_async(cls, service, setup, data, channel, registry, out, asker))
+        async_engine.run(_serve_async(cls, service, setup, data, channel, registry, out, asker, loaded))
         return
-    contract = loader.construct(cls, setup, asker, service, registry.holds)
+    if loaded is not None:
+        contract = loaded.contract
+        loaded.after_fork()
+    else:
+        contract = loader.construct(cls, setup, asker, service, registry.holds)
     executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
     engine = sync_engine.Engine(data, executor, registry, out, setup["threads"])
     _send_json(data, frames.LOADED, _offer(contract, setup))
@@ -96,10 +105,15 @@ async def _serve_async(
     registry: control.Registry,
     out: logs.Writer,
     asker: asks.Asker,
+    loaded: template.Template | None,
 ) -> None:
     from . import async_engine
 
-    contract = loader.construct(cls, setup, asker, service, registry.holds)
+    if loaded is not None:
+        contract = loaded.contract
+        await loaded.after_fork_async()
+    else:
+        contract = loader.construct(cls, setup, asker, service, registry.holds)
     executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
     engine = async_engine.Engine(executor, registry, out, setup["threads"])
     _send_json(data, frames.LOADED, _offer(contract, setup))
