@@ -156,6 +156,8 @@ class Calls:
             return InferError(400, text)
         if code is _Code.NOT_FOUND:
             return InferError(404, text, "NOT_FOUND")
+        if code is _Code.UNAVAILABLE and "unknown model" in text:
+            return refusal(errors.NOT_READY)  # a version that has just been unloaded
         if code is _Code.UNAVAILABLE or code is _Code.CANCELLED:
             return refusal(errors.WORKER_DIED)
         if code is _Code.UNIMPLEMENTED:

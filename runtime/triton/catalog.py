@@ -79,22 +79,21 @@ class Catalog:
         known = ", ".join(sorted(self._entries)) or "none"
         raise InferError(404, f"no model {name!r}; there are: {known}", "NOT_FOUND")
 
-    def put(self, source: Source, config: Mapping[str, Any]) -> Entry:
-        """A new model, or an old one with new files."""
-        self._broken.pop(source.name, None)
+    def make(self, source: Source, config: Mapping[str, Any]) -> Entry:
+        """A new model, or an old one with new files; in effect once it is committed. Raises model_config.Invalid."""
         old = self._entries.get(source.name)
-        gate = old.gate if old else Gate(1, self.bound)
-        gate.permits = model_config.permits(config)
-        entry = Entry(source, config, source.serving, gate)
+        entry = Entry(source, config, source.serving, old.gate if old else Gate(1, self.bound))
         if not entry.versions:
             raise model_config.Invalid(f"the version_policy of {source.name} picks none of its versions")
-        self._entries[source.name] = entry
         return entry
 
-    def restore(self, old: Entry) -> None:
-        """Takes back a `put`."""
-        old.gate.permits = model_config.permits(old.config)
-        self._entries[old.name] = old
+    def commit(self, entry: Entry) -> None:
+        self._broken.pop(entry.name, None)
+        entry.gate.permits = model_config.permits(entry.config)
+        self._entries[entry.name] = entry
+
+    def owns(self, name: str) -> bool:
+        return name in self._entries or name in self._broken
 
     def broke(self, broken: Broken) -> None:
         self._broken[broken.name] = broken.reason

@@ -25,15 +25,15 @@ class LoadError(Exception):
 
 
 class Runner(Protocol):
-    """Who computes: one call per request that has its permit."""
+    """Who computes: one call per request that has its permit. An empty `version` is the newest."""
 
     kind: str
 
     async def infer(self, entry: Entry, version: str, request: InferRequest) -> InferResponse: ...
     def stream(self, entry: Entry, version: str, request: InferRequest) -> AsyncGenerator[InferResponse, None]: ...
     async def statistics(self, name: str, version: str) -> Sequence[Mapping[str, Any]]: ...
-    async def load(self, entry: Entry) -> None:
-        """Raises LoadError."""
+    async def load(self, entry: Entry, *, replaces: bool) -> None:
+        """Raises LoadError. What the entry replaces serves until it is up, and on when it cannot be loaded."""
         ...
 
     async def unload(self, entry: Entry, *, dependents: bool) -> None: ...
@@ -124,28 +124,25 @@ class RepositoryEngine:
             raise InferError(400, str(error)) from None
 
     async def put(self, source: Source) -> None:
-        """Takes a new model or new files of an old one into service. What cannot be loaded leaves the old serving.
-
-        Raises InferError 400.
-        """
+        """Takes a new model, or new files of an old one, into service. Until they are up the old ones serve, and when
+        they cannot be loaded, too. Raises InferError 400."""
         old = self.catalog.get(source.name)
+        replaces = old is not None and old.state == "READY"
         try:
-            entry = self.catalog.put(source, await self._completed(source))
-            try:
-                if old is not None:
-                    entry.state, entry.reason = old.state, old.reason
-                await self._runner.load(entry)
-            except LoadError as error:
-                raise model_config.Invalid(f"model {source.name!r} cannot be loaded: {error}") from None
-        except model_config.Invalid as error:
-            if old is not None:
-                await self._restore(old)
-            raise InferError(400, str(error)) from None
+            entry = self.catalog.make(source, await self._completed(source))
+            if not replaces:
+                self.catalog.commit(entry)
+            await self._runner.load(entry, replaces=replaces)
+            self.catalog.commit(entry)
+        except (LoadError, model_config.Invalid) as error:
+            serves = "; what was there before serves on" if replaces else ""
+            raise InferError(400, f"model {source.name!r} cannot be loaded: {error}{serves}") from None
 
-    async def _restore(self, old: Entry) -> None:
-        self.catalog.restore(old)
-        with contextlib.suppress(LoadError):
-            await self._runner.load(old)
+    async def remove(self, name: str) -> None:
+        """The model is gone from its source."""
+        if self.catalog.get(name) is not None:
+            await self.unload(name, dependents=False)
+        self.catalog.remove(name)
 
     async def unload(self, model: str, *, dependents: bool) -> None:
         entry = self.catalog.find(model)
@@ -157,7 +154,7 @@ class RepositoryEngine:
         """What there is to load at the start; a model that cannot be is listed with its reason."""
         for source in sources:
             try:
-                self.catalog.put(source, await self._completed(source))
+                self.catalog.commit(self.catalog.make(source, await self._completed(source)))
             except model_config.Invalid as error:
                 self.catalog.broke(repository.Broken(source.name, str(error)))
 
@@ -171,7 +168,8 @@ class RepositoryEngine:
 
     def _picked(self, request: InferRequest) -> tuple[Entry, str]:
         entry = self.catalog.find(request.model)
-        version = entry.pick(request.version)
+        # Who asks for no version gets the newest of the moment when it is served, not of now.
+        version = entry.pick(request.version) if request.version else ""
         if request.deadline and request.deadline <= time.monotonic():
             raise refusal(errors.DEADLINE)
         checks.check(entry, request)

@@ -188,15 +188,25 @@ class Supervisor:
     async def statistics(self, name: str, version: str) -> Sequence[Mapping[str, Any]]:
         return await self._current().statistics(name, version)
 
-    async def load(self, entry: Entry) -> None:
-        """Raises LoadError. A model that was loaded before goes on serving its old files until the new ones are up."""
+    async def load(self, entry: Entry, *, replaces: bool) -> None:
+        """Raises LoadError. Triton itself keeps what was loaded before until the new files are up."""
         async with self._changing:
             if self._calls is None:
                 raise LoadError("the server is being restarted; try again later")
-            was_ready = entry.gate.is_open
-            await self._load(self._calls, entry, quietly=was_ready)
-        if entry.state != "READY":
-            raise LoadError(entry.reason)
+            if not replaces:
+                await self._load(self._calls, entry)
+                if entry.state != "READY":
+                    raise LoadError(entry.reason)
+                return
+            lay_out(entry.source, self.place.repository)
+            try:
+                await self._calls.load(entry.name, entry.config, self._load_timeout)
+            except grpc.aio.AioRpcError as error:
+                old = self._catalog.get(entry.name)
+                if old is not None:
+                    lay_out(old.source, self.place.repository)
+                raise LoadError(error.details() or error.code().name) from None
+            entry.ready()
 
     async def unload(self, entry: Entry, *, dependents: bool) -> None:
         async with self._changing:
