@@ -49,6 +49,7 @@ class Dispatcher:
         self.on_idle: Callable[[], None] = lambda: None
         self.offer: Mapping[str, Any] = {}  # what the predictor offers, once a worker has said so
         self.verbs: tuple[str, ...] = ()
+        self.absent = errors.NOT_READY  # what to say while there is no worker
         self.wants_headers = True  # whether anybody will read the callers' headers
 
     @property
@@ -64,7 +65,7 @@ class Dispatcher:
     def submit(self, call: Call) -> None:
         """Takes a call; it hears of its end, perhaps before this returns."""
         if not self._links and self._recovery is None:
-            self._refuse(call, errors.NOT_READY)
+            self._refuse(call, self.absent)
             return
         if self.in_flight >= self._limit:
             self._refuse(call, errors.QUEUE_FULL)

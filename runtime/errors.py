@@ -49,6 +49,12 @@ WORKERS_DIED = Failure(
     "several worker processes in a row died of this request, so it is not repeated; see the log of the API",
     retry_after=10,
 )
+NO_PREDICTOR = Failure(
+    404,
+    "NOT_FOUND",
+    "this API is a model repository and has no predictor; its models are under /v2 (Open Inference Protocol), such as "
+    "/v2/models/NAME/infer, and /v2/repository/index lists them",
+)
 DEADLINE = Failure(504, "DEADLINE_EXCEEDED", "the request took longer than it may")
 STOPPED = Failure(503, "DRAINING", "the replica stopped before the request was done", retry_after=1)
 INTERNAL = Failure(500, "INTERNAL", "internal server error")

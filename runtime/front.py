@@ -16,6 +16,7 @@ from runtime import (
     logs,
     metrics,
     mounts,
+    parts,
     state_file,
     tracing,
     user_service,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from runtime.grpc_door import GrpcDoor
     from runtime.models.repository import Repository
     from runtime.oip.http_door import OipDoor
+    from runtime.triton.part import ModelServer
 
 # Draining ends once nothing came for this long: what the gateway sent before it heard of the stop is still served.
 _QUIET_SECONDS = 0.3
@@ -54,8 +56,10 @@ class Replica:
         )
         self._asks = asks.Asks()
         self._repository: Repository | None = None
-        self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
-        self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready)
+        self._pool: workers.Pool | None = None
+        self._server: ModelServer | None = None
+        self._parts = self._assemble(settings, log, watch)
+        self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready, self._engine_info)
         self._mount_openai(settings)
         self._engines = registry.Registry()
         self._oip: OipDoor | None = None
@@ -68,8 +72,24 @@ class Replica:
         self._stop_now = asyncio.Event()
         self._ready_time: float | None = None
         self._failure: state_file.LoadFailure | None = None
+        self._broken: asyncio.Future[state_file.LoadFailure] = loop.create_future()
         self._changed = asyncio.Event()
         self._stopped_at = 0.0
+
+    def _assemble(self, settings: Settings, log: logs.LogFile, watch: guard.Guard) -> parts.Parts:
+        """Workers for a predictor, a server for models; the framework types have both."""
+        made: list[parts.Part] = []
+        if settings.predictor_type != "triton":
+            self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
+            made.append(self._pool)
+        else:
+            self._dispatcher.absent = errors.NO_PREDICTOR
+        if settings.predictor_type != "python":
+            from runtime.triton.part import ModelServer
+
+            self._server = ModelServer(settings, log, watch, self._on_change)
+            made.append(self._server)
+        return parts.Parts(made)
 
     def _mount_openai(self, settings: Settings) -> None:
         if settings.task:
@@ -77,6 +97,9 @@ class Replica:
 
             models = (settings.short_name, *routes.model_names(settings.models))
             self._door.mounts.add(b"v1", routes.Routes(self._dispatcher, settings.task, models, self._log.say).serve)
+
+    def _engine_info(self) -> dict[str, Any]:
+        return self._server.info() if self._server is not None else {}
 
     async def _first_of_oip(self, visit: mounts.Visit) -> None:
         await self._open_oip()(visit)
@@ -89,6 +112,8 @@ class Replica:
 
             if self._settings.predictor_type != "triton":
                 self._engines.add(predictor_engine.PredictorEngine(self._settings, self._dispatcher))
+            elif self._server is not None:
+                self._engines.add(self._server.engine)
             self._oip = oip_door.OipDoor(
                 self._settings, self._engines, self._door.bodies, self._serves, lambda: self._dispatcher.wants_headers
             )
@@ -106,11 +131,13 @@ class Replica:
         ]
         tasks += [asyncio.ensure_future(self._grpc_and_metrics()), asyncio.ensure_future(self._stopped())]
         try:
-            waited: list[asyncio.Future[Any]] = [*tasks, self._pool.fatal]
+            fatal = asyncio.ensure_future(self._fatal())
+            waited: list[asyncio.Future[Any]] = [*tasks, fatal]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if self._pool.fatal.done():
-                self._failure = self._pool.fatal.result()
+            if fatal.done():
+                self._failure = fatal.result()
                 return 1
+            fatal.cancel()
             for task in tasks:
                 if task.done() and not self._stop.is_set():
                     task.result()
@@ -119,10 +146,17 @@ class Replica:
         finally:
             await self._shut_down(tasks)
 
+    async def _fatal(self) -> state_file.LoadFailure:
+        """Waits for what keeps the replica from ever being ready."""
+        of_parts = asyncio.ensure_future(self._parts.fatal())
+        done, _ = await asyncio.wait([of_parts, self._broken], return_when=asyncio.FIRST_COMPLETED)
+        of_parts.cancel()
+        return next(iter(done)).result()
+
     async def _work(self) -> None:
         """First the models that are to be here before anything is loaded, then the workers."""
         if not self._settings.models:
-            await self._pool.run()
+            await self._parts.run()
             return
         from runtime.models import desk, opening
 
@@ -132,11 +166,13 @@ class Replica:
             await self._repository.start()
         except opening.FAILURES as error:
             self._log.say("error", str(error))
-            self._pool.fatal.set_result(state_file.LoadFailure("MODEL_FAILED", str(error), None, time.time()))
+            self._broken.set_result(state_file.LoadFailure("MODEL_FAILED", str(error), None, time.time()))
             return
+        if self._server is not None:
+            self._server.attach(self._repository)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._repository.run())
-            group.create_task(self._pool.run())
+            group.create_task(self._parts.run())
 
     async def _stopped(self) -> None:
         await self._stop.wait()
@@ -148,7 +184,8 @@ class Replica:
 
     async def _grpc_and_metrics(self) -> None:
         """What comes up a little later than the HTTP port: its imports are heavy, and the workers import meanwhile."""
-        await self._pool.launched.wait()
+        if self._pool is not None:
+            await self._pool.launched.wait()
         async with asyncio.TaskGroup() as group:
             if self._settings.grpc_address:
                 from runtime.grpc_door import GrpcDoor
@@ -194,7 +231,7 @@ class Replica:
 
     @property
     def _ready(self) -> bool:
-        return self._pool.ready and self._grpc_listens
+        return self._parts.ready and self._grpc_listens
 
     def _serves(self) -> bool:
         return self._ready and not self._stop.is_set()
@@ -207,8 +244,7 @@ class Replica:
         self._changed.set()
 
     def _observe(self) -> state_file.State:
-        pool = self._pool
-        failure = self._failure or pool.failure
+        failure = self._failure or self._parts.failure
         if self._stop.is_set():
             state = "DRAINING"
         elif self._failure is not None:
@@ -216,11 +252,12 @@ class Replica:
         elif self._ready:
             state = "READY"
         else:
-            state = "UNREADY" if pool.started and self._grpc_listens else "STARTING"
+            state = "UNREADY" if self._parts.started and self._grpc_listens else "STARTING"
         text = failure.message.rstrip().rsplit("\n", 1)[-1] if failure else ""
         if self._repository is not None:
             text = text or self._repository.progress
-        return state_file.State(state, text, self._ready_time, failure, pool.describe(), pool.fork_server_pid)
+        fork_server = self._pool.fork_server_pid if self._pool is not None else None
+        return state_file.State(state, text, self._ready_time, failure, self._parts.describe(), fork_server)
 
     async def _drain(self) -> None:
         """Serves what is here and what still comes, until it is quiet or time is up."""
@@ -247,7 +284,7 @@ class Replica:
         self._door.close()
         if self._grpc is not None:
             await self._grpc.stop(0.2)
-        await self._pool.stop()
+        await self._parts.stop()
         if self._repository is not None:
             await self._repository.close()
         for task in tasks:

@@ -31,7 +31,10 @@ _JSON = b"application/json"
 class HttpDoor:
     """All connections of the replica's HTTP port."""
 
-    def __init__(self, settings: config.Settings, dispatcher: Dispatcher, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, settings: config.Settings, dispatcher: Dispatcher, ready: Callable[[], bool],
+        engine_info: Callable[[], dict[str, Any]] = dict,
+    ) -> None:  # fmt: skip
         self.draining = False
         self.max_body = settings.max_request_bytes
         self.bodies = bodies.Bodies(settings.max_request_bytes)
@@ -43,6 +46,7 @@ class HttpDoor:
         self._settings = settings
         self._dispatcher = dispatcher
         self._ready = ready
+        self._engine_info = engine_info
         self._loop = asyncio.get_running_loop()
         self.now = time.monotonic
         self._prefix = os.urandom(8).hex().encode()
@@ -151,7 +155,7 @@ class HttpDoor:
         elif path == b"/healthz/ready" and is_read:
             ready = self._ready() and not self.draining
             self._json(exchange, 200 if ready else 503, {"ready": ready})
-        elif path == b"/info" and is_read and self._dispatcher.offer:
+        elif path == b"/info" and is_read and (self._dispatcher.offer or self._engine_info()):
             self._json(exchange, 200, self._info())
         elif self.mounts.serve(exchange, self.refused):
             return
@@ -164,11 +168,12 @@ class HttpDoor:
             "api": settings.api,
             "revision": settings.revision,
             "replica": settings.replica,
-            "predictor": {"type": "python", "path": settings.setup["path"], "class": offer.get("class")},
+            "predictor": {"type": settings.predictor_type, "path": settings.setup["path"], "class": offer.get("class")},
             "methods": list(self._dispatcher.verbs),
             "python_version": offer.get("python"),
             "processes_per_replica": settings.processes,
             "threads_per_process": settings.threads,
+            **self._engine_info(),
         }
 
     @staticmethod

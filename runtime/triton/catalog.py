@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from runtime import errors
 from runtime.inference import InferError, ModelMetadata, RepositoryEntry
 from runtime.triton import model_config
-from runtime.triton.gate import Bound, Gate
+from runtime.triton.gate import Bound, Gate, refusal
 from runtime.triton.repository import Broken, Source
 
 
@@ -61,6 +62,7 @@ class Catalog:
     def __init__(self, limit: int) -> None:
         self.bound = Bound(limit)
         self._entries: dict[str, Entry] = {}
+        self.opened = False  # whether what is declared is known
         self._broken: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Entry]:
@@ -76,6 +78,8 @@ class Catalog:
             return entry
         if name in self._broken:
             raise InferError(503, f"model {name!r} cannot be served: {self._broken[name]}", "DEPENDENCY_UNAVAILABLE", 1)
+        if not self.opened:
+            raise refusal(errors.NOT_READY)
         known = ", ".join(sorted(self._entries)) or "none"
         raise InferError(404, f"no model {name!r}; there are: {known}", "NOT_FOUND")
 
@@ -93,7 +97,7 @@ class Catalog:
         self._entries[entry.name] = entry
 
     def owns(self, name: str) -> bool:
-        return name in self._entries or name in self._broken
+        return not self.opened or name in self._entries or name in self._broken
 
     def broke(self, broken: Broken) -> None:
         self._broken[broken.name] = broken.reason

@@ -6,9 +6,8 @@ queue, its deadline, and what is told about models.
 
 import asyncio
 import contextlib
-import pathlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from runtime import errors
@@ -40,18 +39,21 @@ class Runner(Protocol):
 
 
 class RepositoryEngine:
-    """Serves the models of a catalog. `root` is the repository that `load` reads again, if there is one."""
+    """Serves the models of a catalog. `reader` finds the newest files of a model for `load`; it raises InferError."""
 
-    def __init__(
-        self, catalog: Catalog, runner: Runner, introspection: Introspection, *,
-        root: pathlib.Path | None = None, config_name: str = "", gpus: int = 0,
-    ) -> None:  # fmt: skip
+    def __init__(self, catalog: Catalog, reader: Callable[[str], Awaitable[Source]]) -> None:
         self.catalog = catalog
-        self._runner = runner
-        self._introspection = introspection
-        self._root = root
-        self._config_name = config_name
-        self._gpus = gpus
+        self._reader = reader
+        self._runner: Runner
+        self._introspection: Introspection
+        self._gpus = 0
+
+    def equip(self, runner: Runner, introspection: Introspection, *, gpus: int = 0) -> None:
+        """Who computes; before anything is declared."""
+        self._runner, self._introspection, self._gpus = runner, introspection, gpus
+
+    def owns(self, model: str) -> bool:
+        return self.catalog.owns(model)
 
     async def infer(self, request: InferRequest) -> InferResponse:
         entry, version = self._picked(request)
@@ -107,21 +109,18 @@ class RepositoryEngine:
         return self.catalog.index()
 
     async def load(self, model: str, parameters: Mapping[str, Any]) -> None:
-        """Reads the model's folder again; `config` replaces its config.pbtxt. Raises InferError."""
-        if self._root is None:
-            entry = self.catalog.find(model)
-            await self.put(Source(entry.name, entry.source.versions, entry.source.config))
-            return
-        folder = self._root / model
-        if not model or "/" in model or model.startswith(".") or not folder.is_dir():
-            raise InferError(404, f"the repository has no model {model!r}", "NOT_FOUND")
-        try:
-            source = await asyncio.to_thread(repository.read, folder, self._config_name)
-            if "config" in parameters:
-                source = Source(source.name, source.versions, model_config.from_json(str(parameters["config"])))
-            await self.put(source)
-        except (model_config.Invalid, OSError) as error:
-            raise InferError(400, str(error)) from None
+        """Reads the model's files again; `config` replaces its config.pbtxt. Raises InferError."""
+        unknown = sorted(set(parameters) - {"config"})
+        if unknown:
+            raise InferError(400, f"load takes `config` only, not {unknown[0]!r}; a model's files come from its source")
+        source = await self._reader(model)
+        if "config" in parameters:
+            try:
+                config = model_config.from_json(str(parameters["config"]))
+            except model_config.Invalid as error:
+                raise InferError(400, str(error)) from None
+            source = Source(source.name, source.versions, config)
+        await self.put(source)
 
     async def put(self, source: Source) -> None:
         """Takes a new model, or new files of an old one, into service. Until they are up the old ones serve, and when
@@ -157,6 +156,7 @@ class RepositoryEngine:
                 self.catalog.commit(self.catalog.make(source, await self._completed(source)))
             except model_config.Invalid as error:
                 self.catalog.broke(repository.Broken(source.name, str(error)))
+        self.catalog.opened = True
 
     async def _completed(self, source: Source) -> dict[str, Any]:
         newest = source.versions[max(source.versions)]

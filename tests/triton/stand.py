@@ -17,7 +17,7 @@ from typing import Any
 
 from runtime import guard, logs, spawn
 from runtime.embedded.runner import Embedded
-from runtime.inference import InferRequest, Tensor
+from runtime.inference import InferError, InferRequest, Tensor
 from runtime.triton import discovery, interpreter, introspection, repository, server
 from runtime.triton.catalog import Catalog, Entry
 from runtime.triton.engine import RepositoryEngine
@@ -115,7 +115,14 @@ async def running(
         runner = Supervisor(place, catalog, log, watch, lambda: None, load_timeout=60, most_loads=most_loads)
     else:
         runner = Embedded(python(), env, folder / "embedded", catalog, log, watch, lambda: None, load_timeout=60)
-    engine = RepositoryEngine(catalog, runner, intro, root=root)
+
+    async def read(name: str) -> repository.Source:
+        if name not in [path.name for path in root.iterdir()]:
+            raise InferError(404, f"no model {name!r}", "NOT_FOUND")
+        return repository.read(root / name)
+
+    engine = RepositoryEngine(catalog, read)
+    engine.equip(runner, intro)
     sources, broken = repository.scan(root)
     assert broken == []
     await engine.declare(sources)

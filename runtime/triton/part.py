@@ -1,0 +1,243 @@
+"""The part of a replica that runs models: picks Triton or the embedded engine, loads what is declared, follows changes.
+
+For `type: triton` its models are the API itself, under `/v2`. For the framework types they belong to the predictor,
+which asks for them through its client.
+"""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from runtime import guard, logs, spawn
+from runtime.config import Settings
+from runtime.inference import InferError
+from runtime.models.catalog import ModelError
+from runtime.models.repository import Repository, Resolved
+from runtime.state_file import LoadFailure
+from runtime.triton import discovery, interpreter, model_config, neuron, repository, server
+from runtime.triton.catalog import Catalog
+from runtime.triton.engine import RepositoryEngine, Runner
+from runtime.triton.introspection import Introspection
+from runtime.triton.repository import Source
+
+
+class ModelServer:
+    """Implements runtime.parts.Part, and is the Engine of the models once it is `open`."""
+
+    def __init__(self, settings: Settings, log: logs.LogFile, watch: guard.Guard, changed: Callable[[], None]) -> None:
+        self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
+        self.engine_name = ""  # `triton 2.51.0` or `embedded`
+        self.engine_reason = ""  # why it is not Triton
+        self.open = asyncio.Event()
+        self._settings = settings
+        self._log = log
+        self._watch = watch
+        self._changed = changed
+        self._catalog = Catalog(settings.max_concurrency)
+        self.engine = RepositoryEngine(self._catalog, self._read)
+        self._runner: Any = None
+        self._models: Repository | None = None
+        self._held: dict[str, Resolved] = {}
+        self._folder = pathlib.Path()
+        self._started = False
+        self._turn = asyncio.Event()
+
+    def attach(self, models: Repository) -> None:
+        """The declared models; before `run`."""
+        self._models = models
+
+    # The part.
+
+    @property
+    def failure(self) -> LoadFailure | None:
+        failure: LoadFailure | None = self._runner.failure if self._runner is not None else None
+        return failure
+
+    @property
+    def started(self) -> bool:
+        return self._started
+
+    @property
+    def ready(self) -> bool:
+        """Every model that has ever been served is there."""
+        return self._started and all(entry.state != "LOADING" for entry in self._catalog)
+
+    def describe(self) -> list[dict[str, Any]]:
+        return self._runner.describe() if self._runner is not None else []
+
+    def info(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"engine": self.engine_name}
+        if self.engine_reason:
+            told["engine_reason"] = self.engine_reason
+        return told
+
+    async def run(self) -> None:
+        """Until cancelled; what keeps it from starting ends up in `fatal`."""
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="cortex-models-", dir=_place(self._settings)))
+        try:
+            await self._choose()
+            await self._declare()
+            if self.fatal.done():
+                return
+            self.open.set()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._runner.run())
+                group.create_task(self._begin())
+                group.create_task(self._follow())
+        except interpreter.Unusable as error:
+            self._fail("CONSTRUCTOR_FAILED", str(error))
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.stop()
+        for resolved in self._held.values():
+            if self._models is not None:
+                self._models.release(resolved)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    # Inside.
+
+    async def _choose(self) -> None:
+        """Triton where one can run the models in the API's own environment; else the embedded engine, and says why."""
+        settings = self._settings
+        env = spawn.environment(settings.python, settings.env, os.environ)
+        python = await interpreter.probe(settings.python)
+        found = await asyncio.to_thread(discovery.search, settings.triton_home, os.environ)
+        reason = found.reason or (found.installation.refuses(python) if found.installation else "")
+        timeout = settings.start_timeout
+        if found.installation is not None and not reason:
+            from runtime.triton.supervisor import Supervisor
+
+            place = server.Place(found.installation, python, self._folder, env, _trace_url(os.environ))
+            runner: Runner = Supervisor(
+                place, self._catalog, self._log, self._watch, self._on_change, load_timeout=timeout
+            )
+            self.engine_name = f"triton {found.installation.version}"
+        else:
+            from runtime.embedded.runner import Embedded
+
+            runner = Embedded(
+                settings.python, env, self._folder, self._catalog, self._log, self._watch, self._on_change,
+                load_timeout=timeout,
+            )  # fmt: skip
+            self.engine_name, self.engine_reason = "embedded", reason
+            self._log.say("warning", f"the embedded engine runs the models, as no Triton can: {reason}")
+        self._runner = runner
+        self.engine.equip(runner, Introspection(settings.python, env), gpus=len(_gpus()))
+
+    async def _declare(self) -> None:
+        models = self._models
+        if models is None or not models.catalog.names:
+            self._fail("MODEL_FAILED", "predictor.models: no model is declared, or its folder is empty")
+            return
+        if self._settings.predictor_type != "triton":
+            return
+        sources = []
+        for name in models.catalog.names:
+            try:
+                sources.append(await self._read(name))
+            except InferError as error:
+                self._catalog.broke(repository.Broken(name, str(error)))
+        await self.engine.declare(sources)
+
+    def _on_change(self) -> None:
+        self._turn.set()
+        self._changed()
+
+    async def loaded(self) -> None:
+        """Waits until every declared model is up or has failed."""
+        while not all(entry.state != "LOADING" and (entry.state == "READY" or entry.reason) for entry in self._catalog):
+            self._turn.clear()
+            await self._turn.wait()
+
+    async def _begin(self) -> None:
+        """Waits for the first load of all models."""
+        await self.loaded()
+        broken = [entry for entry in await self.engine.index() if entry.state != "READY"]
+        ready = [entry for entry in self._catalog if entry.state == "READY"]
+        if broken and (not ready or self._is_fixed()):
+            self._fail("MODEL_FAILED", "; ".join(f"model {each.name}: {each.reason}" for each in broken))
+            return
+        self._started = True
+        self._changed()
+
+    def _is_fixed(self) -> bool:
+        """Whether all models are part of the revision: then a broken one is a broken deploy."""
+        return self._models is not None and all(each.source.is_fixed for each in self._models.catalog.revisions())
+
+    async def _follow(self) -> None:
+        """New, changed and removed models of `type: triton`."""
+        models = self._models
+        if models is None or self._settings.predictor_type != "triton":
+            return
+        seen = models.sequence
+        while True:
+            seen = await models.changed(seen)
+            for name in set(self._held) - set(models.catalog.names):
+                self._log.say("info", f"model {name} is gone")
+                await self.engine.remove(name)
+                models.release(self._held.pop(name))
+            for name in models.catalog.names:
+                held = self._held.get(name)
+                if held is None or models.find(name).generation != held.generation:
+                    await self._swap(name)
+
+    async def _swap(self, name: str) -> None:
+        try:
+            await self.engine.put(await self._read(name))
+            self._log.say("info", f"model {name} was loaded")
+        except InferError as error:
+            self._log.say("error", str(error))
+
+    async def _read(self, name: str) -> Source:
+        """The newest files of a model of `type: triton`, pinned. Raises InferError."""
+        assert self._models is not None
+        try:
+            resolved = await self._models.resolve(name)
+        except ModelError as error:
+            reason = "NOT_FOUND" if error.status == 404 else "DEPENDENCY_UNAVAILABLE"
+            raise InferError(error.status, str(error), reason) from None
+        try:
+            source = await asyncio.to_thread(repository.read, pathlib.Path(resolved.path), _target(self._settings))
+        except (model_config.Invalid, OSError) as error:
+            self._models.release(resolved)
+            raise InferError(400, str(error)) from None
+        old, self._held[name] = self._held.get(name), resolved
+        if old is not None:
+            self._models.release(old)
+        source = Source(name, source.versions, source.config)
+        return neuron.placed(source, self._settings.neuron_cores, self._settings.processes)
+
+    def _fail(self, reason: str, text: str) -> None:
+        self._log.say("error", text)
+        if not self.fatal.done():
+            self.fatal.set_result(LoadFailure(reason, text, None, time.time()))
+
+
+def _place(settings: Settings) -> str | None:
+    """Beside the state file, so that who cleans up after a replica finds it."""
+    return str(pathlib.Path(settings.state_file).parent) if settings.state_file else None
+
+
+def _gpus() -> list[pathlib.Path]:
+    return list(pathlib.Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _target(settings: Settings) -> str:
+    """Which `configs/NAME.pbtxt` of a model fits this machine."""
+    if settings.neuron_cores[1]:
+        return "neuron"
+    return "gpu" if _gpus() else "cpu"
+
+
+def _trace_url(environ: Mapping[str, str]) -> str:
+    """Where Triton sends its spans: OTLP over HTTP only. Empty when nobody asks for traces."""
+    with contextlib.suppress(KeyError):
+        return environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+    return ""

@@ -1,0 +1,44 @@
+"""`type: triton` as its callers see it, on a real Triton and on the embedded engine."""
+
+import pathlib
+
+import pytest
+
+from tests.runtime import replica
+from tests.triton import replicas
+
+
+@pytest.mark.parametrize("engine", replicas.ENGINES)
+def test_a_model_repository_is_an_api(engine: str, tmp_path: pathlib.Path) -> None:
+    with replicas.serving(tmp_path, engine, ["double", "echo_text", "count"]) as api:
+        ask = {
+            "inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2.5]}],
+            "outputs": [{"name": "y"}],
+        }
+        reply = api.client.post("/v2/models/double/infer", json=ask)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [2, 5]}]
+        assert api.client.get("/v2/health/ready").status_code == 200
+        assert api.client.get("/v2/models/double").json()["platform"] == "python"
+        assert api.client.get("/v2/models/nope").status_code == 404
+        names = {entry["name"] for entry in api.client.post("/v2/repository/index").json()}
+        assert names == {"double", "echo_text", "count"}
+        assert api.client.post("/v2/repository/models/double/unload").status_code in (401, 403, 404)
+
+        root = api.client.post("/", json={})
+        assert root.status_code == 404 and "/v2/models/" in root.json()["error"]
+        info = api.client.get("/info").json()
+        assert info["predictor"]["type"] == "triton"
+        assert info["engine"].startswith(engine)
+        assert ("engine_reason" in info) == (engine == "embedded")
+        if engine == "embedded":
+            assert "CORTEX_TRITON=off" in api.wait_line("the embedded engine runs the models")["message"]
+        assert {process.get("model") for process in api.state["workers"]} >= {"double", "echo_text"}
+
+
+def test_a_repository_that_cannot_be_loaded_ends_the_replica_and_says_why(tmp_path: pathlib.Path) -> None:
+    with replicas.serving(tmp_path, "triton", ["double", "broken"], ready=False) as api:
+        replica.wait_for(lambda: api.process.poll() is not None)
+        failure = api.state["failure"]
+        assert api.process.returncode == 1 and failure["reason"] == "MODEL_FAILED"
+        assert "broken" in failure["message"] and "no such weights" in failure["message"]
