@@ -72,7 +72,6 @@ class Replica:
         self._stop_now = asyncio.Event()
         self._ready_time: float | None = None
         self._failure: state_file.LoadFailure | None = None
-        self._broken: asyncio.Future[state_file.LoadFailure] = loop.create_future()
         self._changed = asyncio.Event()
         self._stopped_at = 0.0
 
@@ -131,13 +130,11 @@ class Replica:
         ]
         tasks += [asyncio.ensure_future(self._grpc_and_metrics()), asyncio.ensure_future(self._stopped())]
         try:
-            fatal = asyncio.ensure_future(self._fatal())
-            waited: list[asyncio.Future[Any]] = [*tasks, fatal]
+            waited: list[asyncio.Future[Any]] = [*tasks, self._parts.fatal]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if fatal.done():
-                self._failure = fatal.result()
+            if self._parts.fatal.done():
+                self._failure = self._parts.fatal.result()
                 return 1
-            fatal.cancel()
             for task in tasks:
                 if task.done() and not self._stop.is_set():
                     task.result()
@@ -145,13 +142,6 @@ class Replica:
             return 0
         finally:
             await self._shut_down(tasks)
-
-    async def _fatal(self) -> state_file.LoadFailure:
-        """Waits for what keeps the replica from ever being ready."""
-        of_parts = asyncio.ensure_future(self._parts.fatal())
-        done, _ = await asyncio.wait([of_parts, self._broken], return_when=asyncio.FIRST_COMPLETED)
-        of_parts.cancel()
-        return next(iter(done)).result()
 
     async def _work(self) -> None:
         """First the models that are to be here before anything is loaded, then the workers."""
@@ -166,7 +156,7 @@ class Replica:
             await self._repository.start()
         except opening.FAILURES as error:
             self._log.say("error", str(error))
-            self._broken.set_result(state_file.LoadFailure("MODEL_FAILED", str(error), None, time.time()))
+            self._parts.fatal.set_result(state_file.LoadFailure("MODEL_FAILED", str(error), None, time.time()))
             return
         if self._server is not None:
             self._server.attach(self._repository)

@@ -37,7 +37,10 @@ class Parts:
     """Several parts as one."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
+        self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
         self._parts = parts
+        for part in parts:
+            part.fatal.add_done_callback(self._end)
 
     @property
     def ready(self) -> bool:
@@ -56,10 +59,9 @@ class Parts:
             for part in self._parts:
                 group.create_task(part.run())
 
-    async def fatal(self) -> LoadFailure:
-        """Waits for what can never be ready."""
-        done, _ = await asyncio.wait([part.fatal for part in self._parts], return_when=asyncio.FIRST_COMPLETED)
-        return next(iter(done)).result()
+    def _end(self, fatal: "asyncio.Future[LoadFailure]") -> None:
+        if not self.fatal.done() and not fatal.cancelled():
+            self.fatal.set_result(fatal.result())
 
     async def stop(self) -> None:
         await asyncio.gather(*(part.stop() for part in self._parts))
