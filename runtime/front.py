@@ -151,7 +151,7 @@ class Replica:
         from runtime.models import desk, opening
 
         try:
-            self._repository = opening.open_repository(self._settings, self._log.say)
+            self._repository = opening.open_repository(self._settings, self._log.say, os.environ)
             desk.Desk(self._repository).register(self._asks)
             await self._repository.start()
         except opening.FAILURES as error:

@@ -19,7 +19,8 @@ from runtime.link import Link
 from runtime.shim import frames
 
 _SHIM = pathlib.Path(__file__).parent / "shim" / "__main__.py"
-_PRIVATE = ("PYTHON", "CORTEX_", "VIRTUAL_ENV", "GRPC_")
+# AWS_: the node's credentials fetch models; the user's code gets the variables that the API itself names.
+_PRIVATE = ("PYTHON", "CORTEX_", "VIRTUAL_ENV", "GRPC_", "AWS_")
 
 
 class Process(Protocol):

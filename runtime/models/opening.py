@@ -1,7 +1,7 @@
 """Builds the repository of a replica from its settings."""
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from runtime.config import Settings
 from runtime.models import declaration, repository, sources
@@ -20,13 +20,39 @@ class NoStore:
     def release(self, revision: Revision) -> None:
         """Nothing is ever kept."""
 
+    async def close(self) -> None:
+        """Nothing to close."""
 
-def open_repository(settings: Settings, say: repository.Say) -> repository.Repository:
-    """Raises declaration.Invalid and sources.SourceError."""
+
+def open_repository(settings: Settings, say: repository.Say, environ: Mapping[str, str]) -> repository.Repository:
+    """Raises declaration.Invalid, sources.SourceError and repository.FetchError."""
     declared = declaration.read(settings.models)
-    project = pathlib.Path(settings.setup["project_dir"])
+    # The API's own AWS_* variables come before those of the node.
+    environ = {**environ, **{name: value for name, value in settings.env.items() if name.startswith("AWS_")}}
     wanted = {entry.name: entry.location for entry in declared.entries}
     if declared.dir:
         wanted[""] = declared.dir
-    opened = {name: sources.open_source(location, project) for name, location in wanted.items()}
-    return repository.Repository(declared, kind=settings.predictor_type, opened=opened, store=NoStore(), say=say)
+    project = pathlib.Path(settings.setup["project_dir"])
+    opened = {name: _open(location, project, environ) for name, location in wanted.items()}
+    is_remote = any(not source.is_local for source in opened.values())
+    store = _node_store(settings, environ) if is_remote else NoStore()
+    return repository.Repository(declared, kind=settings.predictor_type, opened=opened, store=store, say=say)
+
+
+def _open(location: str, project: pathlib.Path, environ: Mapping[str, str]) -> sources.Source:
+    if location.startswith("s3://"):
+        from runtime.models import s3
+
+        return s3.S3Source(location, environ)
+    return sources.open_source(location, project)
+
+
+def _node_store(settings: Settings, environ: Mapping[str, str]) -> repository.Store:
+    from runtime.models import node_store
+
+    beside = pathlib.Path(settings.state_file or settings.setup["project_dir"]).parent / "models"
+    root = pathlib.Path(settings.model_cache_dir or beside)
+    try:
+        return node_store.NodeStore(root, settings.model_cache_bytes, environ)
+    except OSError as error:
+        raise repository.FetchError(f"the model cache at {root} cannot be made: {error}") from None

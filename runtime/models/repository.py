@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import pathlib
 import random
 import time
@@ -12,6 +13,8 @@ from runtime.models import declaration, layout, sources
 from runtime.models.catalog import LATEST, Catalog, ModelError, Revision, State
 from services.chassis import backoff
 
+_LOOK_AGAIN = backoff.Backoff(first=0.5, longest=10.0)
+_FIRST_LOOK_SECONDS = 60.0
 _RETRY = backoff.Backoff(first=5.0, longest=300.0)
 # Longest wait for a model in use to become idle when the replica's own disk limits are reached.
 _ROOM_SECONDS = 30.0
@@ -35,6 +38,10 @@ class Store(Protocol):
 
     def release(self, revision: Revision) -> None:
         """Ends the pin, and removes the files unless another replica has them pinned."""
+        ...
+
+    async def close(self) -> None:
+        """Ends all pins; the files stay."""
         ...
 
 
@@ -83,7 +90,7 @@ class Repository:
     async def start(self) -> None:
         """Looks once, and fetches what is not lazy. Raises SourceError and FetchError."""
         for name, source in self._sources.items():
-            files = await asyncio.to_thread(source.list)
+            files = await self._first_look(source)
             self._sightings[name] = repr(files)
             self._take(name, source, files)
         self._started = True
@@ -96,6 +103,21 @@ class Repository:
             await self._available(best)
             if not _is_here(best):
                 raise FetchError(best.reason, status=best.status)
+
+    async def _first_look(self, source: sources.Source) -> list[layout.File]:
+        """Not given up at once: the store may be away for a moment. Raises SourceError."""
+        end = time.monotonic() + _FIRST_LOOK_SECONDS
+        for failures in itertools.count():
+            try:
+                return await asyncio.to_thread(source.files)
+            except sources.SourceError as error:
+                if error.is_final or time.monotonic() >= end:
+                    raise
+                self.progress = f"{error}; trying again"
+                await asyncio.sleep(_LOOK_AGAIN.delay(failures, self._rng))
+            else:
+                self.progress = ""
+        raise AssertionError("the count has no end")
 
     async def run(self) -> None:
         """Looks again and again. A look that fails changes nothing and is said once."""
@@ -120,11 +142,11 @@ class Repository:
         tried: list[Revision] = []
         while True:
             candidates = self.catalog.candidates(name, version)
-            left = [each for each in candidates if each not in tried]
-            ready = next((each for each in left if _is_here(each)), None)
+            ready = next((each for each in candidates if _is_here(each)), None)
             if ready is not None:
-                self._fetch_better(left, ready)
+                self._fetch_better(candidates, ready)
                 return self._lend(ready)
+            left = [each for each in candidates if each not in tried]
             if not left or left[0].content.problem:
                 worst = (left or candidates)[0]
                 raise ModelError(worst.status, f"model {worst.title} is not available: {worst.reason}")
@@ -172,11 +194,12 @@ class Repository:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._store.close()
 
     # What is there.
 
     async def _look(self, name: str, source: sources.Source) -> None:
-        files = await asyncio.to_thread(source.list)
+        files = await asyncio.to_thread(source.files)
         sighting = repr(files)
         if source.is_local and self._sightings.get(name) != sighting:
             # Somebody may be in the middle of copying; it counts once it looked the same twice.
@@ -250,11 +273,12 @@ class Repository:
             self._kept.add(revision)
             revision.state, revision.reason, revision.failures = State.READY, "", 0
             revision.used = time.monotonic()
-        except FetchError as error:
-            revision.state, revision.reason, revision.status = State.FAILED, str(error), error.status
+        except Exception as error:
+            told = error if isinstance(error, FetchError) else FetchError(f"{revision.title}: {error!r}", status=500)
+            revision.state, revision.reason, revision.status = State.FAILED, str(told), told.status
             revision.retry_time = time.monotonic() + _RETRY.delay(revision.failures, self._rng)
             revision.failures += 1
-            self._say("error", str(error))
+            self._say("error", str(told))
         finally:
             if revision.state is State.FETCHING:
                 revision.state = State.LISTED

@@ -23,7 +23,7 @@ class Source(Protocol):
     is_local: bool  # its files are already here
     is_fixed: bool  # its files never change, so nobody need look again
 
-    def list(self) -> list[File]:
+    def files(self) -> list[File]:
         """Blocking. Raises SourceError."""
         ...
 
@@ -38,7 +38,7 @@ class DiskSource:
         self.url = str(path)
         self.is_fixed = is_fixed
 
-    def list(self) -> list[File]:
+    def files(self) -> list[File]:
         try:
             if self.path.is_file():
                 return [_file("", self.path.stat())]

@@ -186,7 +186,8 @@ def replica_environment(environ: Mapping[str, str], wish: model.Wish) -> dict[st
     """Little of ours, nothing of the user's `predictor.env` (the workers alone get that), and no more threads for
     numeric libraries than the replica has cores."""
     chosen = {name: environ[name] for name in _PASS if name in environ}
-    chosen |= {name: value for name, value in environ.items() if name.startswith("OTEL_")}
+    # The front exports spans, and fetches models; it keeps the node's credentials from the workers.
+    chosen |= {name: value for name, value in environ.items() if name.startswith(("OTEL_", "AWS_"))}
     cores = -(-wish.cpu_millis // 1000)
     threads = str(max(1, cores // max(1, wish.worker_processes)))
     return chosen | dict.fromkeys(_THREADS, threads)

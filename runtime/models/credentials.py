@@ -1,0 +1,58 @@
+"""Who we are to an object store: the AWS_* variables, else the chain every AWS SDK follows, else nobody."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.models.signing import Credentials
+
+_FRESH_SECONDS = 240.0
+_PATIENCE_SECONDS = 10.0
+# Without one of these the chain could only ask the machine's own metadata service.
+_CHAIN = (
+    "AWS_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CONFIG_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+
+
+class Provider:
+    """Knows the credentials of now; they may change every hour. Any thread."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._static = Credentials(
+            environ.get("AWS_ACCESS_KEY_ID", ""),
+            environ.get("AWS_SECRET_ACCESS_KEY", ""),
+            environ.get("AWS_SESSION_TOKEN", ""),
+        )
+        has_metadata = environ.get("AWS_EC2_METADATA_DISABLED", "").lower() != "true"
+        # A store of one's own has its keys in the variables; nobody should wait for a metadata service there.
+        asks = any(environ.get(name) for name in _CHAIN) or (has_metadata and not environ.get("AWS_ENDPOINT_URL"))
+        self._asks_chain = asks and not self._static.access_key
+        self._chain: Any = None
+        self._known = Credentials()
+        self._known_until = 0.0
+
+    def get(self) -> Credentials:
+        if not self._asks_chain:
+            return self._static
+        if time.monotonic() >= self._known_until:
+            self._known = self._ask()
+            self._known_until = time.monotonic() + _FRESH_SECONDS
+        return self._known
+
+    def _ask(self) -> Credentials:
+        from awscrt import auth, exceptions, io
+
+        if self._chain is None:
+            self._chain = auth.AwsCredentialsProvider.new_default_chain(
+                io.ClientBootstrap.get_or_create_static_default()
+            )
+        try:
+            found = self._chain.get_credentials().result(_PATIENCE_SECONDS)
+        except (exceptions.AwsCrtError, TimeoutError):
+            return Credentials()
+        return Credentials(found.access_key_id, found.secret_access_key, found.session_token or "")
