@@ -10,7 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
-from runtime import config, errors, grpc_errors, grpc_pools, http_heads, tracing
+from runtime import config, errors, grpc_bridge, grpc_errors, grpc_pools, http_heads, tracing
 from runtime.awaited import AwaitedCall
 from runtime.bodies import FREE_BYTES
 from runtime.calls import Stage
@@ -135,7 +135,8 @@ class GrpcDoor:
     """Life of the server."""
 
     def __init__(self, settings: config.Settings, dispatcher: Dispatcher, door: HttpDoor) -> None:
-        limit = min(settings.max_request_bytes, 2**31 - 1)
+        self._limit = limit = min(settings.max_request_bytes, 2**31 - 1)
+        self._http = door
         options = (
             ("grpc.max_receive_message_length", limit),
             ("grpc.max_send_message_length", -1),
@@ -157,6 +158,8 @@ class GrpcDoor:
         self._names.append(name)
         self._pools.add(pool)
         self._server.add_generic_rpc_handlers((handlers,))
+        bridge = grpc_bridge.Bridge(name, handlers, self._limit)
+        self._http.mounts.add(name.encode(), bridge.serve)
 
     async def start(self) -> None:
         told = [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME]

@@ -99,12 +99,18 @@ class Exchange(Call):
             return
         if self.stage is NEW and self.on_cancel is None:
             self._connection.door.refused(failure.status, self.began)
+        if failure.close:
+            self.keep_alive = False
+        if self._head.grpc:
+            from runtime import grpc_bridge  # whose imports a replica without gRPC callers does not need
+
+            lines = [(b"content-type", grpc_bridge.CONTENT_TYPE), *grpc_bridge.failed(failure, self.request_id)]
+            self.reply(200, lines, b"", linger=failure.close)
+            return
         lines = [(b"content-type", b"application/json")]
         if failure.retry_after:
             lines.append((b"retry-after", b"%d" % failure.retry_after))
         lines += [(name.encode(), value.encode()) for name, value in failure.headers]
-        if failure.close:
-            self.keep_alive = False
         self.reply(failure.status, lines, failure.body(self.request_id), linger=failure.close)
 
     def reply(self, status: int, lines: list[tuple[bytes, bytes]], body: bytes, *, linger: bool = False) -> None:

@@ -20,7 +20,7 @@ class Head:
     """One request head, read; shared by all requests that have it and hence never changed."""
 
     __slots__ = (
-        "accept", "attempt", "cross_origin", "encoding", "failure", "fields", "head_only", "headers",
+        "accept", "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers",
         "keep_alive", "old", "plain", "preflight", "size", "timeout",
     )  # fmt: skip
 
@@ -38,6 +38,7 @@ class Head:
         self.accept = get(b"accept")
         self.attempt = attempt(known[ATTEMPT_HEADER]) if ATTEMPT_HEADER in known else 0
         self.old = old  # HTTP/1.0
+        self.grpc = self.fields[3].startswith(b"application/grpc")  # whose failures are told in gRPC's way
         self.keep_alive = keep_alive
         self.head_only = method == b"HEAD"
         self.cross_origin = b"origin" in known  # a browser asks on behalf of a page from elsewhere

@@ -16,7 +16,8 @@ _numbers = itertools.count()
 
 
 class Replica:
-    """HTTP/1.1: answers with its name, the path it saw and the size of the body. `answer` may be replaced."""
+    """HTTP/1.1: answers with its name, the path it saw and the size of the body. `answer` may be replaced. Unary gRPC
+    as the gateway's bridge sends it is echoed behind the name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -60,10 +61,15 @@ class Replica:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 path = head.split(" ", 2)[1]
-                self.headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-                body = await _read_body(reader, self.headers)
+                told = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+                self.headers = told
+                body = await _read_body(reader, told)
                 self.requests += 1
-                status, headers, answer = await self.answer(path, body)
+                if told.get("content-type") == "application/grpc":
+                    said: Answer = (200, {"content-type": "application/grpc"}, _framed(self.name, body))
+                else:
+                    said = await self.answer(path, body)
+                status, headers, answer = said
                 lines = [f"HTTP/1.1 {status} X", f"content-length: {len(answer)}"]
                 lines += [f"{key}: {value}" for key, value in headers.items()]
                 writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + answer)
@@ -87,6 +93,12 @@ class _Echo(grpc.GenericRpcHandler):
             return self._name + b":" + request
 
         return grpc.unary_unary_rpc_method_handler(answer)
+
+
+def _framed(name: str, body: bytes) -> bytes:
+    """What a runtime answers to a bridged unary call, with the message of `_Echo`."""
+    answer = name.encode() + b":" + body[5:]
+    return b"\0" + len(answer).to_bytes(4, "big") + answer
 
 
 async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:

@@ -196,7 +196,12 @@ def route(
     return model.Route(f"namespaces/default/apis/{api}", f"/{api}", settings, 16, parts, activate, to_zero)
 
 
-async def grpc_call(rig: Rig, request: bytes, metadata: Sequence[tuple[str, str]]) -> bytes:
+# One that the gateway bridges to HTTP, and one that goes to the replica's gRPC server.
+BRIDGED = "/cortex.runtime.v1.PredictionService/Predict"
+WHOLE = "/test.Echo/Call"
+
+
+async def grpc_call(rig: Rig, request: bytes, metadata: Sequence[tuple[str, str]], method: str = BRIDGED) -> bytes:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{rig.data_port}") as channel:
-        call: Any = channel.unary_unary("/cortex.runtime.v1.PredictionService/Predict")
+        call: Any = channel.unary_unary(method)
         return bytes(await call(request, metadata=metadata, timeout=WAIT_SECONDS))

@@ -13,13 +13,14 @@ from tests.gateway import rig as rigs
 AT_ZERO = rigs.route("text", {"r1": (100, [])}, activate=True)
 
 
-async def test_held_requests_go_to_the_replica_that_came(rig: rigs.Rig) -> None:
+@pytest.mark.parametrize("method", [rigs.BRIDGED, rigs.WHOLE])
+async def test_held_requests_go_to_the_replica_that_came(rig: rigs.Rig, method: str) -> None:
     """Fifty at once, some with bodies far larger than what the gateway keeps in memory."""
     async with checks.serving(rig.check_port) as gate, replicas.started(with_grpc=True) as [replica]:
         await rig.publish(AT_ZERO)
         sizes = [10_000_000, 3_000_000, *range(48)]
         asked = [asyncio.create_task(rig.ask("/text/x", b"x" * size, authorization="secret")) for size in sizes]
-        called = asyncio.create_task(rigs.grpc_call(rig, b"hi", [("cortex-api", "text")]))
+        called = asyncio.create_task(rigs.grpc_call(rig, b"hi", [("cortex-api", "text")], method))
         await rigs.until(lambda: gate.waiting == 51, "all requests to be held")
         before = _memory(rig)
         await rig.publish(rigs.route("text", {"r1": (100, [replica.endpoint])}, activate=True))
@@ -32,12 +33,13 @@ async def test_held_requests_go_to_the_replica_that_came(rig: rigs.Rig) -> None:
         assert before < 200_000_000
 
 
-async def test_what_is_held_while_its_revision_is_replaced_is_served_by_the_new_one(rig: rigs.Rig) -> None:
+@pytest.mark.parametrize("method", [rigs.BRIDGED, rigs.WHOLE])
+async def test_what_is_held_while_its_revision_is_replaced_is_served_by_the_new_one(rig: rigs.Rig, method: str) -> None:
     """The gateway chose the route before the wait, and the revision that it named then is gone after it."""
     async with checks.serving(rig.check_port) as gate, replicas.started(with_grpc=True) as [replica]:
         await rig.publish(rigs.route("text", {"r1": (100, [])}, activate=True, to_zero=True))
         asked = [asyncio.create_task(rig.ask("/text", b"x" * 1000)) for _ in range(5)]
-        called = asyncio.create_task(rigs.grpc_call(rig, b"hi", [("cortex-api", "text")]))
+        called = asyncio.create_task(rigs.grpc_call(rig, b"hi", [("cortex-api", "text")], method))
         await rigs.until(lambda: gate.waiting == 6, "all requests to be held")
         await rig.publish(rigs.route("text", {"r2": (100, [])}, activate=True, to_zero=True))
         await rig.publish(rigs.route("text", {"r2": (100, [replica.endpoint])}, to_zero=True))

@@ -59,8 +59,9 @@ async def test_a_revision_that_cannot_be_reached_costs_no_call(rig: rigs.Rig, re
         await rig.publish(rigs.route("text", parts, retries=retries))
         await gone.kill()
         assert [(await rig.ask("/text")).status for _ in range(30)] == [200] * 30
-        answers = {await rigs.grpc_call(rig, b"hi", [("cortex-api", "text")]) for _ in range(30)}
-        assert answers == {f"{good.name}:hi".encode()}
+        for method in (rigs.BRIDGED, rigs.WHOLE):
+            answers = {await rigs.grpc_call(rig, b"hi", [("cortex-api", "text")], method) for _ in range(30)}
+            assert answers == {f"{good.name}:hi".encode()}
 
 
 async def test_a_request_in_flight_is_sent_again_when_its_replica_dies(rig: rigs.Rig) -> None:

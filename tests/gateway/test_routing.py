@@ -52,11 +52,12 @@ async def test_weights_split_the_traffic_and_zero_gets_none(rig: rigs.Rig) -> No
         assert abs(served[new.name] - 100) < 45 and served[unused.name] == 0
 
 
-async def test_grpc_is_routed_by_header(rig: rigs.Rig) -> None:
+@pytest.mark.parametrize("method", [rigs.BRIDGED, rigs.WHOLE])
+async def test_grpc_is_routed_by_header(rig: rigs.Rig, method: str) -> None:
     async with replicas.started(2, with_grpc=True) as [first, second]:
         await rig.publish(_route("one", first), _route("two", second))
         for name in ("two", "default/two", "namespaces/default/apis/two"):
-            answer = await rigs.grpc_call(rig, b"x", [("cortex-api", name)])
+            answer = await rigs.grpc_call(rig, b"x", [("cortex-api", name)], method)
             assert answer == f"{second.name}:x".encode()
 
 

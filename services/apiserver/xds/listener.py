@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services import xds_types
-from services.apiserver.xds import activation, endpoints, kinds, replies, routes
+from services.apiserver.xds import activation, bridge, endpoints, kinds, replies, routes
 
 NAME = "data"
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -81,6 +81,7 @@ def _filters() -> list[Mapping[str, Any]]:
     router = xds_types.pack(xds_types.message("envoy.extensions.filters.http.router.v3.Router")())
     return [
         {"name": activation.FILTER, "typed_config": activation.filter_config(), "disabled": True},
+        {"name": bridge.FILTER, "typed_config": bridge.filter_config(), "disabled": True},
         {"name": "envoy.filters.http.router", "typed_config": router},
     ]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from services import xds_types
 from services.apiserver import model
-from services.apiserver.xds import activation, kinds, retries
+from services.apiserver.xds import activation, bridge, kinds, retries
 
 NAME = "data"
 GRPC_HEADER = "cortex-api"
@@ -73,10 +73,10 @@ def table(pieces: Mapping[str, Piece]) -> kinds.Resource:
 def _piece(route: model.Route) -> Piece:
     path = "/" + route.endpoint.strip("/")
     entries = [_entry(route, match, grpc=False) for match in _http_matches(path)]
-    grpc = _entry(route, _grpc_match(route.api), grpc=True)
     http = tuple(xds_types.serialize(entry) for entry in entries)
-    data = xds_types.serialize(grpc)
-    return Piece(kinds.digest(b"\0".join((*http, data))), path, http, (data,))
+    entries = [_entry(route, match, grpc=True) for match in _grpc_matches(route.api)]
+    grpc = tuple(xds_types.serialize(entry) for entry in entries)
+    return Piece(kinds.digest(b"\0".join((*http, *grpc))), path, http, grpc)
 
 
 def _http_matches(path: str) -> Iterable[Mapping[str, Any]]:
@@ -85,12 +85,14 @@ def _http_matches(path: str) -> Iterable[Mapping[str, Any]]:
     return ({"path": path}, {"prefix": f"{path}/"})
 
 
-def _grpc_match(api: str) -> Mapping[str, Any]:
+def _grpc_matches(api: str) -> Iterable[Mapping[str, Any]]:
     """`text`, `default/text` or the full name; the namespace `default` need not be said."""
     _, namespace, _, short = api.split("/")
     names = f"({re.escape(namespace)}/){'?' if namespace == 'default' else ''}{re.escape(short)}"
     header = {"name": GRPC_HEADER, "string_match": {"safe_regex": {"regex": f"{names}|{re.escape(api)}"}}}
-    return {"prefix": "/", "grpc": {}, "headers": [header]}
+    for path in ({"path": method} for method in bridge.METHODS):
+        yield {**path, "grpc": {}, "headers": [header]}
+    yield {"prefix": "/", "grpc": {}, "headers": [header]}
 
 
 def _entry(route: model.Route, match: Mapping[str, Any], *, grpc: bool) -> Any:
@@ -107,8 +109,16 @@ def _entry(route: model.Route, match: Mapping[str, Any], *, grpc: bool) -> Any:
     if route.activate:
         fields |= activation.hold(route)
         fields["request_body_buffer_limit"] = {"value": _HELD_BYTES}
+    bridged = grpc and "path" in match
+    if bridged:
+        fields["typed_per_filter_config"] = {**fields.get("typed_per_filter_config", {}), **bridge.switched_on()}
     rewrite = {} if grpc or match == {"prefix": "/"} else {"prefix_rewrite": "/"}
-    return xds_types.message(_ROUTE)(**fields, route=_action(route, grpc=grpc) | rewrite)
+    action = _action(route, grpc=grpc and not bridged)
+    if grpc:
+        # The caller's own deadline ends the call here too, and frees the replica.
+        limit = kinds.seconds(route.networking.request_timeout)
+        action["max_stream_duration"] = {"grpc_timeout_header_max": limit}
+    return xds_types.message(_ROUTE)(**fields, route=action | rewrite)
 
 
 def _action(route: model.Route, *, grpc: bool) -> dict[str, Any]:
@@ -121,9 +131,6 @@ def _action(route: model.Route, *, grpc: bool) -> dict[str, Any]:
     )
     action["timeout"] = kinds.seconds(timeout)
     action["idle_timeout"] = kinds.seconds(_idle(route))
-    if grpc:
-        # The caller's own deadline ends the call here too, and frees the replica.
-        action["max_stream_duration"] = {"grpc_timeout_header_max": kinds.seconds(timeout)}
     if not route.networking.retries:
         action["retry_policy"] = retries.policy(enabled=False)
     return action
