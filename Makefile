@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test install gen lint type e2e bench baseline triton clean
+.PHONY: demo test install gen lint type e2e bench baseline triton conformance fuzz clean
 
 install: .venv/.installed
 
@@ -54,6 +54,11 @@ TRITON_HOME ?= $(or $(CORTEX_TRITON_HOME),$(or $(CORTEX_HOME),$(HOME)/.cortex)/t
 triton: install
 	@test -x $(TRITON_HOME)/pytriton/tritonserver/bin/tritonserver || $(BIN)/uv pip install --quiet --target $(TRITON_HOME) --no-deps nvidia-pytriton==0.7.0
 	@$(BIN)/python -m runtime.triton.discovery --home $(TRITON_HOME)
+
+# The Open Inference Protocol: its own clients (tritonclient, kserve) in an environment of their own, then our suite.
+conformance: install
+	@$(BIN)/python -m tests.conformance.clients
+	@$(BIN)/python -m tests.conformance.oip --self
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -107,14 +107,19 @@ class Replica:
         """On first use: its imports would only delay a start."""
         if self._oip is None:
             from runtime.oip import http_door as oip_door
-            from runtime.oip import predictor_engine
+            from runtime.oip import predictor_engine, shared_memory
 
             if self._settings.predictor_type != "triton":
                 self._engines.add(predictor_engine.PredictorEngine(self._settings, self._dispatcher))
             elif self._server is not None:
                 self._engines.add(self._server.engine)
             self._oip = oip_door.OipDoor(
-                self._settings, self._engines, self._door.bodies, self._serves, lambda: self._dispatcher.wants_headers
+                self._settings,
+                self._engines,
+                self._door.bodies,
+                self._serves,
+                lambda: self._dispatcher.wants_headers,
+                shared_memory.Regions(),
             )
             self._door.mounts.add(b"v2", self._oip)
         return self._oip
@@ -181,9 +186,9 @@ class Replica:
                 from runtime.grpc_door import GrpcDoor
                 from runtime.oip import grpc_servicer as oip
 
-                self._open_oip()
+                regions = self._open_oip().regions
                 self._grpc = GrpcDoor(self._settings, self._dispatcher, self._door)
-                service = oip.InferenceService(self._settings, self._engines, self._door, self._serves)
+                service = oip.InferenceService(self._settings, self._engines, self._door, self._serves, regions)
                 self._grpc.add(oip.SERVICE, service.handlers(), oip.POOL)
                 if self._service is not None:
                     from runtime.grpc_user import UserService

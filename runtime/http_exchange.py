@@ -75,6 +75,11 @@ class Exchange(Call):
         return self._connection.stalled
 
     @property
+    def peer(self) -> str:
+        """The address at the other end of the connection: the caller's, or the gateway's."""
+        return self._connection.peer
+
+    @property
     def path(self) -> bytes:
         return self.fields[1]
 

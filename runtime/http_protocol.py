@@ -73,6 +73,11 @@ class Connection(asyncio.Protocol):
     def busy(self) -> bool:
         return self.active is not None or bool(self.waiting) or bool(self.head_since or self.body_since)
 
+    @property
+    def peer(self) -> str:
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if isinstance(name, tuple) else ""
+
     # The transport's callbacks.
 
     def connection_made(self, transport: Any) -> None:

@@ -1,45 +1,49 @@
 """The protocol's messages as our words and back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from google.protobuf import json_format
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
 from runtime.inference import InferError, InferRequest, InferResponse, ModelMetadata, Tensor
-from runtime.oip import parameters, tensors
+from runtime.oip import parameters, shared_memory, tensors
 
 _FIELDS = {
     "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
     "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
     "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
-_NO_REGIONS = "names a shared memory region; send the data itself"
+
+Places = dict[str, shared_memory.Place]
+Regions = Callable[[], shared_memory.Regions]
 
 
-def request(told: pb.ModelInferRequest) -> InferRequest:
-    """Raises InferError; every size in the result was checked."""
+def request(told: pb.ModelInferRequest, regions: Regions) -> tuple[InferRequest, Places]:
+    """The request, and where outputs go that go to shared memory. Raises InferError; every size was checked."""
     if not told.inputs:
         raise InferError(400, "the request has no inputs")
     raw = told.raw_input_contents
-    if raw and len(raw) != len(told.inputs):
-        raise InferError(400, f"there are {len(told.inputs)} inputs and {len(raw)} raw_input_contents")
-    found = [_input(given, raw[at] if raw else None) for at, given in enumerate(told.inputs)]
+    elsewhere = [shared_memory.place(given.name, _values(given.parameters)) for given in told.inputs]
+    if raw and len(raw) != elsewhere.count(None):
+        raise InferError(400, f"there are {elsewhere.count(None)} inputs and {len(raw)} raw_input_contents")
+    parts = iter(raw)
+    found = []
+    for given, place in zip(told.inputs, elsewhere, strict=True):
+        data = regions().read(place) if place is not None else next(parts) if raw else None
+        found.append(_input(given, data))
     tensors.check_distinct(found)
-    for output in told.outputs:
-        if "shared_memory_region" in output.parameters:
-            raise InferError(400, f"output {output.name!r} {_NO_REGIONS}", "NOT_IMPLEMENTED")
     names = [output.name for output in told.outputs]
     if len(set(names)) != len(names):
         raise InferError(400, "two requested outputs have the same name")
     said = parameters.checked(_values(told.parameters))
-    return InferRequest(told.model_name, told.model_version, told.id, found, names, said)
+    places = ((output.name, shared_memory.place(output.name, _values(output.parameters))) for output in told.outputs)
+    request = InferRequest(told.model_name, told.model_version, told.id, found, names, said)
+    return request, {name: place for name, place in places if place is not None}
 
 
 def _input(given: pb.ModelInferRequest.InferInputTensor, raw: "bytes | None") -> Tensor:
     name, datatype, shape = given.name, given.datatype, tuple(given.shape)
-    if "shared_memory_region" in given.parameters:
-        raise InferError(400, f"input {name!r} {_NO_REGIONS}", "NOT_IMPLEMENTED")
     if raw is not None:
         if given.HasField("contents") and given.contents.ByteSize():
             raise InferError(400, f"input {name!r} has contents besides raw_input_contents; send one of them")
@@ -67,13 +71,14 @@ def _values(told: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def response(told: InferResponse, version: str = "") -> pb.ModelInferResponse:
-    message = pb.ModelInferResponse(model_name=told.model, model_version=told.version or version, id=told.id)
+def response(told: InferResponse) -> pb.ModelInferResponse:
+    message = pb.ModelInferResponse(model_name=told.model, model_version=told.version, id=told.id)
     _set(message.parameters, told.parameters)
     for tensor in told.outputs:
         output = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         _set(output.parameters, tensor.parameters)
-        message.raw_output_contents.append(bytes(tensor.data))
+        if "shared_memory_region" not in tensor.parameters:
+            message.raw_output_contents.append(bytes(tensor.data))
     return message
 
 

@@ -6,6 +6,7 @@ Requests come as bytes and are parsed here, because gRPC would answer those that
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf import message
@@ -17,7 +18,7 @@ from runtime.config import Settings
 from runtime.http_door import HttpDoor
 from runtime.inference import InferError, InferRequest, InferResponse
 from runtime.oip import grpc_messages as messages
-from runtime.oip import parameters
+from runtime.oip import http_response, parameters, shared_memory
 from runtime.oip.admin import Admins
 from runtime.oip.registry import Registry
 from runtime.oip.server import EXTENSIONS, NAME, version
@@ -27,8 +28,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _WANTS_FINAL = "triton_enable_empty_final_response"
 _IS_FINAL = "triton_final_response"
 _NO_MESSAGE = errors.Failure(400, "PAYLOAD_MALFORMED", "the bytes of the request are no message of this RPC")
-_NO_REGIONS = InferError(501, "shared memory is not for callers of an API; send the tensors", "NOT_IMPLEMENTED")
-_NO_SETTINGS = InferError(501, "trace and log settings belong to the platform; see `cortex logs`", "NOT_IMPLEMENTED")
+_NO_SETTINGS = "trace and log settings belong to the platform; see `cortex logs`"
 
 
 class Visitor:
@@ -40,12 +40,22 @@ class Visitor:
         self.attempt = http_heads.attempt(self.headers.pop(http_heads.ATTEMPT_HEADER.decode(), "").encode())
         self.request_id = self.headers.get("x-request-id", "")[:200] or door.new_request_id().decode()
         self.began = door.now()
+        # Such as ipv4:127.0.0.1:40000 or ipv6:%5B::1%5D:40000.
+        self.peer = unquote(context.peer()).partition(":")[2].rpartition(":")[0].strip("[]")
 
 
 class InferenceService:
     """`ready` says whether the replica serves."""
 
-    def __init__(self, settings: Settings, registry: Registry, door: HttpDoor, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        door: HttpDoor,
+        ready: Callable[[], bool],
+        regions: shared_memory.Regions,
+    ) -> None:
+        self._regions = regions
         self._settings = settings
         self._registry = registry
         self._door = door
@@ -65,12 +75,12 @@ class InferenceService:
             "RepositoryIndex": (pb.RepositoryIndexRequest, self._index),
             "RepositoryModelLoad": (pb.RepositoryModelLoadRequest, self._load),
             "RepositoryModelUnload": (pb.RepositoryModelUnloadRequest, self._unload),
-            "SystemSharedMemoryStatus": (pb.SystemSharedMemoryStatusRequest, _no_system_regions),
-            "SystemSharedMemoryRegister": (pb.SystemSharedMemoryRegisterRequest, _no_register),
-            "SystemSharedMemoryUnregister": (pb.SystemSharedMemoryUnregisterRequest, _nothing_system),
-            "CudaSharedMemoryStatus": (pb.CudaSharedMemoryStatusRequest, _no_cuda_regions),
-            "CudaSharedMemoryRegister": (pb.CudaSharedMemoryRegisterRequest, _no_register),
-            "CudaSharedMemoryUnregister": (pb.CudaSharedMemoryUnregisterRequest, _nothing_cuda),
+            "SystemSharedMemoryStatus": (pb.SystemSharedMemoryStatusRequest, self._memory_status),
+            "SystemSharedMemoryRegister": (pb.SystemSharedMemoryRegisterRequest, self._memory_register),
+            "SystemSharedMemoryUnregister": (pb.SystemSharedMemoryUnregisterRequest, self._memory_unregister),
+            "CudaSharedMemoryStatus": (pb.CudaSharedMemoryStatusRequest, _cuda_status),
+            "CudaSharedMemoryRegister": (pb.CudaSharedMemoryRegisterRequest, _cuda_register),
+            "CudaSharedMemoryUnregister": (pb.CudaSharedMemoryUnregisterRequest, _cuda_unregister),
             "TraceSetting": (pb.TraceSettingRequest, _no_settings),
             "LogSettings": (pb.LogSettingsRequest, _no_settings),
         }
@@ -119,10 +129,10 @@ class InferenceService:
     # Inference.
 
     async def _model_infer(self, told: pb.ModelInferRequest, visitor: Visitor, context: Any) -> pb.ModelInferResponse:
-        request = self._request(told, visitor, context.time_remaining())
+        request, places = self._request(told, visitor, context.time_remaining())
         held = self._hold(told)
         try:
-            response = messages.response(await self._registry.infer(request))
+            response = messages.response(self._placed(await self._registry.infer(request), places))
         except InferError as error:
             if not request.counted:
                 self._door.refused(error.status, visitor.began)
@@ -155,21 +165,32 @@ class InferenceService:
         self, told: pb.ModelInferRequest, visitor: Visitor, context: Any
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         wants_final = _WANTS_FINAL in told.parameters and told.parameters[_WANTS_FINAL].bool_param
-        request = self._request(told, visitor, context.time_remaining())
+        request, places = self._request(told, visitor, context.time_remaining())
         held = self._hold(told)
         try:
             async for response in self._registry.stream(request):
                 if response.final and not response.outputs and not wants_final:
                     continue
-                yield pb.ModelStreamInferResponse(infer_response=_marked(response))
+                yield pb.ModelStreamInferResponse(infer_response=_marked(self._placed(response, places)))
         finally:
             self._give_back(held)
 
-    def _request(self, told: pb.ModelInferRequest, visitor: Visitor, remaining: "float | None") -> InferRequest:
+    def _placed(self, response: InferResponse, places: messages.Places) -> InferResponse:
+        if places:
+            response.outputs = [
+                http_response.placed(tensor, places.get(tensor.name), self._regions) for tensor in response.outputs
+            ]
+        return response
+
+    def _request(
+        self, told: pb.ModelInferRequest, visitor: Visitor, remaining: "float | None"
+    ) -> tuple[InferRequest, messages.Places]:
         self._door.last_request = began = visitor.began
         told.parameters.pop(_WANTS_FINAL, None)
         try:
-            request = messages.request(told)
+            request, places = messages.request(told, lambda: self._regions_for(visitor))
+            if places:
+                self._regions_for(visitor)
             limits = [limit for limit in (self._settings.request_timeout, remaining) if limit]
             deadline = began + min(limits) if limits else 0.0
             request.deadline = parameters.deadline(request.parameters, began, deadline)
@@ -179,7 +200,7 @@ class InferenceService:
         request.began, request.request_id, request.attempt = began, visitor.request_id, visitor.attempt
         request.traceparent = tracing.valid(visitor.headers.get("traceparent", "").encode())
         request.headers = visitor.headers
-        return request
+        return request, places
 
     def _hold(self, told: pb.ModelInferRequest) -> int:
         """Puts the request on the account of all bodies, as the HTTP door does. Raises InferError when that is full."""
@@ -195,6 +216,26 @@ class InferenceService:
     def _give_back(self, size: int) -> None:
         if size:
             self._door.bodies.give_back(size)
+
+    # Shared memory.
+
+    def _regions_for(self, visitor: Visitor) -> shared_memory.Regions:
+        shared_memory.check_caller(visitor.peer, visitor.attempt)
+        return self._regions
+
+    async def _memory_status(self, told: Any, visitor: Visitor, context: Any) -> message.Message:
+        reply = pb.SystemSharedMemoryStatusResponse()
+        for region in self._regions_for(visitor).status(told.name):
+            reply.regions[region["name"]].MergeFrom(pb.SystemSharedMemoryStatusResponse.RegionStatus(**region))
+        return reply
+
+    async def _memory_register(self, told: Any, visitor: Visitor, context: Any) -> message.Message:
+        self._regions_for(visitor).register(told.name, told.key, told.offset, told.byte_size)
+        return pb.SystemSharedMemoryRegisterResponse()
+
+    async def _memory_unregister(self, told: Any, visitor: Visitor, context: Any) -> message.Message:
+        self._regions_for(visitor).unregister(told.name)
+        return pb.SystemSharedMemoryUnregisterResponse()
 
     # The repository.
 
@@ -243,25 +284,17 @@ def _serialized(told: message.Message) -> bytes:
     return told.SerializeToString()
 
 
-async def _no_register(told: Any, visitor: Visitor, context: Any) -> message.Message:
-    raise _NO_REGIONS
+async def _cuda_register(told: Any, visitor: Visitor, context: Any) -> message.Message:
+    raise InferError(501, "CUDA shared memory is not for callers of an API; send the tensors", "NOT_IMPLEMENTED")
 
 
-async def _no_system_regions(told: Any, visitor: Visitor, context: Any) -> message.Message:
-    return pb.SystemSharedMemoryStatusResponse()
-
-
-async def _nothing_system(told: Any, visitor: Visitor, context: Any) -> message.Message:
-    return pb.SystemSharedMemoryUnregisterResponse()
-
-
-async def _no_cuda_regions(told: Any, visitor: Visitor, context: Any) -> message.Message:
+async def _cuda_status(told: Any, visitor: Visitor, context: Any) -> message.Message:
     return pb.CudaSharedMemoryStatusResponse()
 
 
-async def _nothing_cuda(told: Any, visitor: Visitor, context: Any) -> message.Message:
+async def _cuda_unregister(told: Any, visitor: Visitor, context: Any) -> message.Message:
     return pb.CudaSharedMemoryUnregisterResponse()
 
 
 async def _no_settings(told: Any, visitor: Visitor, context: Any) -> message.Message:
-    raise _NO_SETTINGS
+    raise InferError(501, _NO_SETTINGS, "NOT_IMPLEMENTED")

@@ -1,6 +1,7 @@
 """The paths below /v2: what each answers, and which requests may ask."""
 
-from collections.abc import Awaitable, Callable
+import functools
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -10,7 +11,7 @@ from runtime.bodies import Bodies
 from runtime.config import Settings
 from runtime.inference import InferError, InferRequest
 from runtime.mounts import Visit
-from runtime.oip import compression, generate, http_request, http_response, parameters, strict_json
+from runtime.oip import compression, generate, http_request, http_response, parameters, shared_memory, strict_json
 from runtime.oip.admin import Admins
 from runtime.oip.registry import Registry
 from runtime.oip.server import EXTENSIONS, NAME, version
@@ -19,9 +20,16 @@ _JSON = b"application/json"
 _READ = (b"GET", b"HEAD")
 _LOAD_DECODER = msgspec.json.Decoder(dict[str, Any])
 _NO_TRACES = "trace and log settings belong to the platform; see `cortex logs` and the OTEL_* variables"
-_NO_REGIONS = "shared memory is not for callers of an API; send the tensors as binary data"
+_NO_CUDA = "CUDA shared memory is not for callers of an API; send the tensors as binary data"
 
-Answer = Callable[[Visit], Awaitable[None]]
+
+class _RegionJson(msgspec.Struct):
+    key: str
+    byte_size: int
+    offset: int = 0
+
+
+_REGION_DECODER = msgspec.json.Decoder(_RegionJson)
 
 
 class OipDoor:
@@ -34,7 +42,9 @@ class OipDoor:
         bodies: Bodies,
         ready: Callable[[], bool],
         wants_headers: Callable[[], bool],
+        regions: shared_memory.Regions,
     ) -> None:
+        self.regions = regions
         self._settings = settings
         self._registry = registry
         self._bodies = bodies
@@ -71,8 +81,10 @@ class OipDoor:
             _json(visit, 200, {"model_stats": await self._registry.statistics("", "")})
         elif path in ("trace/setting", "logging"):
             raise InferError(501, _NO_TRACES, "NOT_IMPLEMENTED")
-        elif path.startswith(("systemsharedmemory", "cudasharedmemory")):
-            raise InferError(501, _NO_REGIONS, "NOT_IMPLEMENTED")
+        elif path.startswith("systemsharedmemory"):
+            self._memory(visit, path.split("/")[1:])
+        elif path.startswith("cudasharedmemory"):
+            raise InferError(501, _NO_CUDA, "NOT_IMPLEMENTED")
 
     # One model.
 
@@ -129,11 +141,13 @@ class OipDoor:
                 visit.counted = request.counted
             return
         json_size = visit.header(http_response.LENGTH_HEADER)
-        request, wish = http_request.parse(body, json_size, model, told)
+        regions = functools.partial(self._regions_for, visit)
+        request, wish = http_request.parse(body, json_size, model, told, regions)
         self._address(visit, request)
         try:
             if action == "infer":
-                await self._reply(visit, *http_response.reply(await self._registry.infer(request), wish))
+                response = await self._registry.infer(request)
+                await self._reply(visit, *http_response.reply(response, wish, regions))
             else:
                 await generate.stream(visit, self._registry.stream(request), http_response.event)
         finally:
@@ -160,6 +174,29 @@ class OipDoor:
             if smaller is not None:
                 body, headers = smaller, [*headers, (b"content-encoding", encoding)]
         visit.reply(200, kind, body, headers)
+
+    # Shared memory.
+
+    def _regions_for(self, visit: Visit) -> shared_memory.Regions:
+        shared_memory.check_caller(visit.exchange.peer, visit.exchange.attempt)
+        return self.regions
+
+    def _memory(self, visit: Visit, parts: list[str]) -> None:
+        name = parts[1] if len(parts) == 3 and parts[0] == "region" else ""
+        action = parts[-1] if len(parts) == (3 if name else 1) else ""
+        regions = self._regions_for(visit)
+        if action == "status":
+            _verb(visit, *_READ)
+            _json(visit, 200, regions.status(name))
+        elif action == "unregister":
+            _verb(visit, b"POST")
+            regions.unregister(name)
+            visit.reply(200, _JSON, b"{}")
+        elif action == "register" and name:
+            _verb(visit, b"POST")
+            told = strict_json.decode(_REGION_DECODER, visit.body)
+            regions.register(name, told.key, told.offset, told.byte_size)
+            visit.reply(200, _JSON, b"{}")
 
     # The repository.
 

@@ -1,11 +1,12 @@
 """The body of an infer request: JSON, with the data of tensors inside it or as binary behind it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from runtime.inference import InferError, InferRequest, Tensor
-from runtime.oip import parameters, strict_json, tensors
+from runtime.oip import parameters, shared_memory, strict_json, tensors
 
 _NO_DATA = msgspec.Raw(b"")
 
@@ -39,15 +40,19 @@ class RequestJson(msgspec.Struct):
 class Wish:
     """How the caller wants the response: which outputs as binary data."""
 
-    __slots__ = ("all_binary", "binary")
+    __slots__ = ("all_binary", "binary", "places")
 
     def __init__(self, told: RequestJson) -> None:
+        self.places: dict[str, shared_memory.Place] = {}
         default = (told.parameters or {}).get("binary_data_output", False)
         if not isinstance(default, bool):
             raise InferError(400, "parameter 'binary_data_output' must be true or false")
         outputs = told.outputs or []
+        for output in outputs:
+            if output.parameters and (place := shared_memory.place(output.name, output.parameters)):
+                self.places[output.name] = place
         self.binary = {output.name: _wants_binary(output, default) for output in outputs}
-        self.all_binary = all(self.binary.values()) if outputs else default
+        self.all_binary = (all(self.binary.values()) if outputs else default) and not self.places
 
     def is_binary(self, name: str) -> bool:
         return self.binary.get(name, self.all_binary)
@@ -55,18 +60,12 @@ class Wish:
 
 def _wants_binary(output: OutputJson, default: bool) -> bool:
     told = output.parameters or {}
-    if "shared_memory_region" in told:
-        raise _no_shared_memory(output.name)
     if told.get("classification"):
         raise InferError(400, f"output {output.name!r}: the classification extension is not supported")
     wanted = told.get("binary_data", default)
     if not isinstance(wanted, bool):
         raise InferError(400, f"output {output.name!r}: parameter 'binary_data' must be true or false")
     return wanted
-
-
-def _no_shared_memory(name: str) -> InferError:
-    return InferError(400, f"tensor {name!r} names a shared memory region; send the data itself", "NOT_IMPLEMENTED")
 
 
 _DECODER = msgspec.json.Decoder(RequestJson)
@@ -85,18 +84,21 @@ def split(body: bytes, told: bytes) -> tuple["bytes | memoryview", "memoryview |
     return view[: int(told)], view[int(told) :]
 
 
-def parse(body: bytes, json_size: bytes, model: str, version: str) -> tuple[InferRequest, Wish]:
-    """Raises InferError 400 or 413; every size in the result was checked."""
+Regions = Callable[[], shared_memory.Regions]
+
+
+def parse(body: bytes, json_size: bytes, model: str, version: str, regions: Regions) -> tuple[InferRequest, Wish]:
+    """Raises InferError 400 or 413; every size in the result was checked. `regions` raises for who may not."""
     text, binary = split(body, json_size)
     told = strict_json.decode(_DECODER, text)
     if not told.inputs:
         raise InferError(400, "the request has no inputs")
     at, found, packed = 0, [], binary is not None
     for given in told.inputs:
-        tensor, size = _tensor(given, binary, at)
+        tensor, size = _tensor(given, binary, at, regions)
         found.append(tensor)
         at += size
-        packed = packed and given.data is _NO_DATA
+        packed = packed and size > 0
     if binary is not None and at != len(binary):
         raise InferError(400, f"the body has {len(binary)} bytes of binary data; the inputs use {at} of them")
     tensors.check_distinct(found)
@@ -109,12 +111,13 @@ def parse(body: bytes, json_size: bytes, model: str, version: str) -> tuple[Infe
     return request, Wish(told)
 
 
-def _tensor(given: InputJson, binary: "memoryview | None", at: int) -> tuple[Tensor, int]:
+def _tensor(given: InputJson, binary: "memoryview | None", at: int, regions: Regions) -> tuple[Tensor, int]:
     told = given.parameters or {}
     size = told.get("binary_data_size")
     if size is None:
-        if "shared_memory_region" in told:
-            raise _no_shared_memory(given.name)
+        if (place := shared_memory.place(given.name, told)) is not None:
+            tensors.check_size(given.name, given.datatype, given.shape, place.size)
+            return Tensor(given.name, given.datatype, given.shape, regions().read(place)), 0
         if given.data is _NO_DATA:
             raise InferError(400, f"input {given.name!r} has no data")
         data = tensors.from_json(given.name, given.datatype, given.shape, given.data)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.inference import InferResponse, Tensor
-from runtime.oip import strict_json, tensors
-from runtime.oip.http_request import Wish
+from runtime.oip import shared_memory, strict_json, tensors
+from runtime.oip.http_request import Regions, Wish
 
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
@@ -14,8 +14,10 @@ LENGTH_HEADER = b"inference-header-content-length"
 Reply = tuple[bytes, bytes, list[tuple[bytes, bytes]]]  # content type, body, headers
 
 
-def reply(response: InferResponse, wish: Wish) -> Reply:
+def reply(response: InferResponse, wish: Wish, regions: Regions) -> Reply:
     """Raises InferError for an output that JSON cannot carry."""
+    if wish.places:
+        response = _placed(response, wish, regions())
     packed = response.packed
     if packed is not None and wish.all_binary:
         return BINARY, packed[1], [(LENGTH_HEADER, b"%d" % packed[0])]
@@ -25,6 +27,25 @@ def reply(response: InferResponse, wish: Wish) -> Reply:
     if not binary and not (response.outputs and wish.all_binary):
         return JSON, head, []
     return BINARY, b"".join([head, *binary]), [(LENGTH_HEADER, b"%d" % len(head))]
+
+
+def _placed(response: InferResponse, wish: Wish, regions: shared_memory.Regions) -> InferResponse:
+    """With the outputs that have a place there written to shared memory."""
+    outputs = [placed(tensor, wish.places.get(tensor.name), regions) for tensor in response.outputs]
+    return InferResponse(response.model, response.version, response.id, outputs, response.parameters)
+
+
+def placed(tensor: Tensor, place: shared_memory.Place | None, regions: shared_memory.Regions) -> Tensor:
+    if place is None:
+        return tensor
+    regions.write(place, tensor.data)
+    told: dict[str, bool | int | float | str] = {
+        "shared_memory_region": place.region,
+        "shared_memory_byte_size": len(tensor.data),
+    }
+    if place.offset:
+        told["shared_memory_offset"] = place.offset
+    return Tensor(tensor.name, tensor.datatype, tensor.shape, b"", told)
 
 
 def event(response: InferResponse) -> bytes:
@@ -46,6 +67,8 @@ def described(response: InferResponse, outputs: Sequence[dict[str, Any]]) -> dic
 def _output(tensor: Tensor, binary: "list[bytes | bytearray | memoryview] | None") -> dict[str, Any]:
     told: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
     parameters = dict(tensor.parameters)
+    if "shared_memory_region" in parameters:
+        return {**told, "parameters": parameters}
     if binary is not None:
         parameters["binary_data_size"] = len(tensor.data)
         binary.append(tensor.data)

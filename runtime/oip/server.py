@@ -12,6 +12,7 @@ EXTENSIONS = (
     "model_repository",
     "model_repository(unload_dependents)",
     "generate",
+    "system_shared_memory",
 )
 
 

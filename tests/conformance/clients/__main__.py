@@ -1,0 +1,46 @@
+"""Runs the protocol's own clients against a replica (`make conformance`), in an environment of their own.
+
+They are not among the platform's test tools: tritonclient's HTTP client needs gevent, and kserve half of PyPI.
+"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from tests.conformance.oip_model import SIMPLE
+from tests.runtime import replica
+
+_ENVIRONMENT = pathlib.Path.home() / ".cache" / "cortex-test" / "oip-clients"
+_PACKAGES = ("tritonclient[http,grpc]>=2.60", "kserve>=0.15", "numpy")
+_SCRIPTS = ("triton_examples.py", "kserve_clients.py")
+
+
+def python() -> pathlib.Path:
+    """Of the clients' environment, made when it is not there."""
+    found = _ENVIRONMENT / "bin" / "python"
+    if not found.exists():
+        print(f"installing tritonclient and kserve into {_ENVIRONMENT}", flush=True)
+        uv = str(pathlib.Path(sys.executable).with_name("uv"))
+        subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(_ENVIRONMENT)], check=True)
+        subprocess.run([uv, "pip", "install", "-q", "--python", str(found), *_PACKAGES], check=True)
+    return found
+
+
+def main() -> int:
+    interpreter, failed = python(), 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        replica.running(pathlib.Path(folder), SIMPLE, config={"grpcAddress": "free"}) as served,
+    ):
+        for script in _SCRIPTS:
+            path = pathlib.Path(__file__).with_name(script)
+            http, grpc = f"127.0.0.1:{served.http_port}", served.grpc_address
+            command = [str(interpreter), str(path), "--http", http, "--grpc", grpc, "--model", "demo"]
+            print(f"--- {script}", flush=True)
+            failed += subprocess.run(command, check=False, timeout=300, stderr=subprocess.DEVNULL).returncode != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
