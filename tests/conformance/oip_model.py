@@ -17,3 +17,22 @@ class PythonPredictor:
         a, b = payload["INPUT0"], payload["INPUT1"]
         return {"OUTPUT0": a + b, "OUTPUT1": a - b}
 """
+
+# One of text and one of fractions, each told back: what `simple` has no room for.
+TEXT = """
+class PythonPredictor:
+    inputs = [
+        {"name": "TEXT", "datatype": "BYTES", "shape": [-1, 2]},
+        {"name": "NUMBER", "datatype": "FP32", "shape": [-1, 3]},
+    ]
+    outputs = [
+        {"name": "TEXT_BACK", "datatype": "BYTES", "shape": [-1, 2]},
+        {"name": "NUMBER_BACK", "datatype": "FP32", "shape": [-1, 3]},
+    ]
+
+    def __init__(self, config):
+        pass
+
+    def predict(self, payload):
+        return {"TEXT_BACK": payload["TEXT"], "NUMBER_BACK": payload["NUMBER"]}
+"""
