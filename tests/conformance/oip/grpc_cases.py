@@ -12,7 +12,7 @@ _OK = ("OK",)
 
 
 def cases() -> list[Case]:
-    return [*_described(), *_infer(), *_hostile(), *_stream()]
+    return [*_described(), *_unknown(), *_infer(), *_hostile(), *_stream()]
 
 
 def _rpc(
@@ -73,6 +73,9 @@ def _described() -> Iterator[Case]:
         "grpc-index", "RepositoryIndex", "RepositoryIndex", pb.RepositoryIndexResponse, lambda t: pb.RepositoryIndexRequest(),
         lambda m: any(entry.state == "READY" for entry in m.models),
     )  # fmt: skip
+
+
+def _unknown() -> Iterator[Case]:
     wrong, version = "no-such-model", "987"
     yield _missing(
         "grpc-unknown-model", "metadata of an unknown model", "ModelMetadata", pb.ModelMetadataResponse,
