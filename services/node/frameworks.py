@@ -8,6 +8,7 @@ Type python gets nothing that it did not ask for.
 import dataclasses
 import itertools
 import pathlib
+import re
 from collections.abc import Collection
 
 _MOST_FILES = 10_000
@@ -23,19 +24,21 @@ class Framework:
     files: tuple[str, ...]
 
 
+# Projects of the ancestor were written for numpy 1, and the Python backend of Triton up to 2.51 reads arrays of numpy 2
+# wrongly. Later Pythons have no numpy 1.
+_NUMPY = ('numpy<2; python_version < "3.13"', 'numpy; python_version >= "3.13"')
 _ONNX = Framework(
-    # numpy: tensors go in and out as arrays.
-    ("onnxruntime", "numpy"),
+    ("onnxruntime", *_NUMPY),
     frozenset({"onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-training", "onnxruntime-qnn"}),
     (".onnx",),
 )
 _TENSORFLOW = Framework(
     # The build without CUDA is a third of the size; who wants a GPU lists `tensorflow[and-cuda]`.
-    ("tensorflow-cpu",),
+    ("tensorflow-cpu", *_NUMPY),
     frozenset({"tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-rocm", "tensorflow-macos", "tf-nightly"}),
     ("saved_model.pb", ".savedmodel"),
 )
-_PYTHON = Framework(("numpy",), frozenset({"numpy"}), ("model.py",))
+_PYTHON = Framework(_NUMPY, frozenset({"numpy"}), ("model.py",))
 _BY_TYPE = {"ONNX": (_ONNX,), "TENSORFLOW": (_TENSORFLOW,)}
 
 
@@ -50,7 +53,7 @@ def missing(predictor_type: str, listed: Collection[str], repository: pathlib.Pa
         for framework in needed
         if framework.providers.isdisjoint(listed)
         for package in framework.packages
-        if package not in listed
+        if re.split(r"[<;]", package)[0] not in listed
     ]
     return tuple(dict.fromkeys(added))
 

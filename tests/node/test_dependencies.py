@@ -184,14 +184,18 @@ async def test_without_conda_a_machine_says_what_to_do(tmp_path: pathlib.Path, p
         await bare.prepare(wish, project, lambda _: None)
 
 
+NUMPY = ('numpy<2; python_version < "3.13"', 'numpy; python_version >= "3.13"')
+
+
 @pytest.mark.parametrize(
     ("kind", "listed", "added"),
     [
         ("PYTHON", set(), ()),
-        ("ONNX", set(), ("onnxruntime", "numpy")),
+        ("ONNX", set(), ("onnxruntime", *NUMPY)),
         ("ONNX", {"onnxruntime-gpu"}, ()),
         ("ONNX", {"numpy"}, ("onnxruntime",)),
         ("TENSORFLOW", {"numpy"}, ("tensorflow-cpu",)),
+        ("TENSORFLOW", set(), ("tensorflow-cpu", *NUMPY)),
         ("TENSORFLOW", {"tensorflow"}, ()),
         ("TRITON", set(), ()),
     ],
@@ -203,9 +207,9 @@ def test_framework_types_get_their_framework(kind: str, listed: set[str], added:
 def test_a_repository_gets_the_frameworks_of_its_models(tmp_path: pathlib.Path) -> None:
     (tmp_path / "a/1").mkdir(parents=True)
     (tmp_path / "a/1/model.onnx").touch()
-    assert frameworks.missing("TRITON", set(), tmp_path) == ("onnxruntime", "numpy")
+    assert frameworks.missing("TRITON", set(), tmp_path) == ("onnxruntime", *NUMPY)
     (tmp_path / "a/1/model.onnx").rename(tmp_path / "a/1/model.py")
-    assert frameworks.missing("TRITON", set(), tmp_path) == ("numpy",)
+    assert frameworks.missing("TRITON", set(), tmp_path) == NUMPY
 
 
 async def test_a_framework_is_installed_for_who_does_not_list_it(tmp_path: pathlib.Path, project: pathlib.Path) -> None:

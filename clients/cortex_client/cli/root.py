@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "down": ("platform", "down", "Stop the platform on this machine, replicas included."),
     "status": ("platform", "status", "Show the processes of the platform on this machine."),
     "run": ("run", "run", "Serve one project from its folder, without the platform."),
+    "doctor": ("doctor", "doctor", "Tell what is installed here, what is not, and what to do next."),
     "deploy": ("deploy", "deploy", "Deploy the APIs of a cortex.yaml."),
     "get": ("get", "get", "List APIs, or show one."),
     "describe": ("describe", "describe", "Show everything known about an API."),
