@@ -97,7 +97,10 @@ def differences(before: model.Api | None, labels: Mapping[str, str], spec: specs
 
 def _leaves(labels: Mapping[str, str], spec: specs.ApiSpec) -> dict[str, str]:
     document = {key: value for key, value in encoding.to_json(spec).items() if key not in _NOT_SHOWN}
+    # Absent sections are no fields at all.
     if document["monitoring"] is None:
         del document["monitoring"]
+    if document["predictor"]["server_side_batching"] is None:
+        del document["predictor"]["server_side_batching"]
     named = {f"labels.{key}": encoding.dumps(value) for key, value in labels.items()}
     return {**encoding.leaves(document), **named}

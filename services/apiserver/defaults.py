@@ -54,9 +54,10 @@ def endpoint(namespace: str, api_id: str) -> str:
     return f"/{api_id}" if namespace == DEFAULT_NAMESPACE else f"/{namespace}/{api_id}"
 
 
-def in_flight(processes: int, threads: int, most: int) -> float:
-    """As many requests as a replica can work on at a time, and may hold."""
-    return float(min(processes * threads, most) if most > 0 else processes * threads)
+def in_flight(processes: int, threads: int, batch: int, most: int) -> float:
+    """As many requests as a replica can work on at a time, and may hold. `batch` is the size of a batch, 0 without."""
+    able = processes * max(threads, batch)
+    return float(min(able, most) if most > 0 else able)
 
 
 def tidy_path(path: str) -> str:
@@ -89,8 +90,10 @@ def _networking(given: Section, namespace: str, api_id: str) -> specs.Networking
 def _autoscaling(given: Section, predictor: specs.Predictor) -> specs.Autoscaling:
     made = specs.Autoscaling(**given)
     processes, threads = predictor.processes_per_replica, predictor.threads_per_process
+    batch = predictor.server_side_batching.max_batch_size if predictor.server_side_batching else 0
+    able = in_flight(processes, threads, batch, made.max_replica_concurrency)
     return dataclasses.replace(
         made,
         init_replicas=given.get("init_replicas", made.min_replicas),
-        target_in_flight=given.get("target_in_flight", in_flight(processes, threads, made.max_replica_concurrency)),
+        target_in_flight=given.get("target_in_flight", able),
     )

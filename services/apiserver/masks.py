@@ -47,7 +47,10 @@ def _release_derived(api: api_pb2.Api) -> None:
     if scaling.init_replicas == scaling.min_replicas:
         scaling.ClearField("init_replicas")
     if scaling.target_in_flight == defaults.in_flight(
-        predictor.processes_per_replica, predictor.threads_per_process, scaling.max_replica_concurrency
+        predictor.processes_per_replica,
+        predictor.threads_per_process,
+        predictor.server_side_batching.max_batch_size,
+        scaling.max_replica_concurrency,
     ):
         scaling.ClearField("target_in_flight")
     for field, name in defaults.DEPENDENCIES.items():

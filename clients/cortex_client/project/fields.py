@@ -11,7 +11,6 @@ _IMAGE = "replicas run in an environment made from the requirements file, not in
 _ONE_PORT = "the gateway serves every API on its own port"
 _OLD_SCALING = "0.12-0.13"
 _NO_GPU = "replicas are not placed by devices and none is set aside for one; a replica sees every GPU of its machine"
-_NO_INF = "replicas are not placed by devices, and none is set aside for one"
 _ONE_NODE = "there is one node, the machine of `cortex up`, and it runs every replica"
 
 
@@ -116,7 +115,7 @@ _COMPUTE = (
     Field("compute.cpu", Form.CPU, "Cores a replica expects: numeric libraries start as many threads, and a busy machine is shared by it where cgroups can be written. Not a limit.", "compute.cpu_millis", default="200m", positive=True),
     Field("compute.mem", Form.BYTES, "Memory limit of a replica.", "compute.memory_bytes", default="none", positive=True),
     Field("compute.gpu", Form.INTEGER, "Whole GPUs.", "compute.gpus", default="0", effect=Effect.NOT_YET, reason=_NO_GPU),
-    Field("compute.inf", Form.INTEGER, "Whole Inferentia devices.", "compute.neuron_devices", "0.18-0.35", "0", effect=Effect.NOT_YET, reason=_NO_INF),
+    Field("compute.inf", Form.INTEGER, "Whole Inferentia devices, whose cores no other replica uses. A machine without any runs the replica on processors.", "compute.neuron_devices", "0.18-0.35", "0"),
     Field("compute.node_groups", Form.TEXT_LIST, "Node groups that may run it.", "compute.node_groups", "0.34-0.35", "all", effect=Effect.NOT_YET, reason=_ONE_NODE),
     Field("compute.min_replicas", Form.INTEGER, "Old place of `autoscaling.min_replicas`.", "autoscaling.min_replicas", _OLD_SCALING),
     Field("compute.max_replicas", Form.INTEGER, "Old place of `autoscaling.max_replicas`.", "autoscaling.max_replicas", _OLD_SCALING, positive=True),
@@ -144,7 +143,7 @@ _AUTOSCALING = (
     Field("autoscaling.init_replicas", Form.INTEGER, "Number to begin with.", "autoscaling.init_replicas", default="min_replicas"),
     Field("autoscaling.workers_per_replica", Form.INTEGER, "Old name of `predictor.processes_per_replica`.", "predictor.processes_per_replica", "0.14-0.17", positive=True),
     Field("autoscaling.threads_per_worker", Form.INTEGER, "Old name of `predictor.threads_per_process`.", "predictor.threads_per_process", "0.14-0.17", positive=True),
-    Field("autoscaling.target_in_flight", Form.NUMBER, "Requests in flight a replica should have.", "autoscaling.target_in_flight", _OURS, "processes x threads", positive=True),
+    Field("autoscaling.target_in_flight", Form.NUMBER, "Requests in flight a replica should have.", "autoscaling.target_in_flight", _OURS, "processes x threads, or x max_batch_size where that is more", positive=True),
     Field("autoscaling.target_replica_concurrency", Form.NUMBER, "The ancestor's name of `target_in_flight`.", "autoscaling.target_in_flight", positive=True),
     Field("autoscaling.max_replica_concurrency", Form.INTEGER, "Requests a replica holds before it answers 503.", "autoscaling.max_replica_concurrency", default="1024", positive=True),
     Field("autoscaling.window", Form.DURATION, "Time over which load is averaged.", "autoscaling.window", default="60s"),

@@ -249,4 +249,7 @@ def test_what_is_left_out_follows_from_the_rest() -> None:
     assert (spec.predictor.conda, spec.predictor.shell) == ("conda-packages.txt", "dependencies.sh")
     assert spec.networking.endpoint == "/x/y"
     assert (spec.autoscaling.init_replicas, spec.autoscaling.target_in_flight) == (2, 12.0)
+    wish = dataclasses.replace(wish, predictor={**wish.predictor, "server_side_batching": BATCHING}, autoscaling={})
+    batched = defaults.resolve(wish, namespace="team", api_id="iris", files=files)
+    assert batched.autoscaling.target_in_flight == 3 * 8, "a batch is work that one process does at a time"
     assert defaults.endpoint("team", "iris") == "/team/iris"

@@ -80,7 +80,6 @@ def test_0_18_networking_processes_and_model_lists() -> None:
     assert [notice.partition(":")[0] for notice in spec.not_in_effect] == [
         "networking.local_port",
         "networking.api_gateway",
-        "compute.inf",
     ]
 
 
