@@ -61,6 +61,16 @@ async def test_grpc_is_routed_by_header(rig: rigs.Rig, method: str) -> None:
             assert answer == f"{second.name}:x".encode()
 
 
+async def test_a_service_of_a_users_own_is_routed_by_its_path_unless_an_api_is_named(rig: rigs.Rig) -> None:
+    path = "/shop.v1.Texts/Count"
+    async with replicas.started(2, with_grpc=True) as [own, other]:
+        named = dataclasses.replace(_route("own", own), endpoint="/shop.v1.Texts")
+        await rig.publish(named, _route("other", other))
+        for metadata, replica in (([], own), ([("cortex-api", "own")], own), ([("cortex-api", "other")], other)):
+            assert (await rigs.grpc_call(rig, b"x", metadata, path)).split(b":")[0] == replica.name.encode()
+        assert json.loads((await rig.ask("/shop.v1.Texts/info")).body)["path"] == "/info"
+
+
 @pytest.mark.parametrize(
     ("metadata", "code", "hint"),
     [

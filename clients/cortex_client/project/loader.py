@@ -1,12 +1,13 @@
 """Reads `cortex.yaml`: the ancestor's files of the Predictor era deploy as they are."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cortex_client import exceptions, names
-from cortex_client.project import checking, errors, values
+from cortex_client.project import checking, errors, protos, values
 from cortex_client.project.errors import Position, Problem
 
 if TYPE_CHECKING:
@@ -156,7 +157,20 @@ def _check(item: values.Value, folder: pathlib.Path | None) -> checking.Findings
         findings.problems.append(Problem(written, position, f"expected a .py file, found {path!r}", hint))
     if folder is not None:
         findings.problems += _absent(findings, folder)
+        if not findings.problems:
+            _take_grpc_path(findings.settings, folder)
     return findings
+
+
+def _take_grpc_path(settings: dict[str, Any], folder: pathlib.Path) -> None:
+    """As in the ancestor, an API with a service of its own is found at /package.Service, the path its callers use."""
+    path = settings.get("predictor.protobuf_path")
+    if path is None or settings.get("networking.endpoint"):
+        return
+    with contextlib.suppress(OSError):
+        found = protos.service((folder / path).read_text("utf-8", "replace"))
+        if found is not None:
+            settings["networking.endpoint"] = f"/{found}"
 
 
 def _shortened(name: str) -> str:

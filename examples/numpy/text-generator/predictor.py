@@ -1,9 +1,12 @@
-"""Writes text token by token. `{"prompt": "...", "max_tokens": 40, "temperature": 0.8, "seed": 1}`."""
+"""Writes text token by token, for HTTP and gRPC callers and for OpenAI's clients (client.py).
+
+`{"prompt": "...", "max_tokens": 40, "temperature": 0.8, "seed": 1}`, or a chat's `messages`.
+"""
 
 import numpy
 from model import Decoder, sample
 
-PRINTABLE = set(range(32, 127)) | {10}
+PRINTABLE = sorted(set(range(32, 127)) | {10})
 
 
 class PythonPredictor:
@@ -13,20 +16,35 @@ class PythonPredictor:
 
     def predict(self, payload):
         """Yields one piece of text per token, as soon as it is known."""
-        prompt = payload.get("prompt", "").encode()[: self.model.context // 2] or b"\n"
-        limit = min(int(payload.get("max_tokens", 40)), self.model.context - len(prompt))
+        prompt = self._prompt(payload).encode()[-self.model.context // 2 :] or b"\n"
+        limit = min(int(payload.get("max_tokens") or 40), self.model.context - len(prompt))
+        for count, text in enumerate(self._tokens(prompt, payload, limit), 1):
+            yield {"text": text, "prompt_tokens": len(prompt), "completion_tokens": count}
+            if text in (payload.get("stop") or ()):
+                yield {"finish_reason": "stop"}
+                return
+        yield {"finish_reason": "length"}
+
+    def _prompt(self, payload):
+        """This model knows no roles; a chat model would apply its template here."""
+        if "messages" in payload:
+            return "".join(f"{message['role']}: {message['content']}\n" for message in payload["messages"])
+        return payload.get("prompt", "")
+
+    def _tokens(self, prompt, payload, limit):
+        temperature = payload.get("temperature")
+        temperature = 0.8 if temperature is None else float(temperature)
         rng = numpy.random.default_rng(payload.get("seed"))
         cache = self.model.new_cache()
         for token in prompt:
             logits = self.model.forward(token, cache)
         for _ in range(limit):
-            token = sample(self._printable(logits), float(payload.get("temperature", 0.8)), rng)
-            yield {"token": chr(token)}
+            token = sample(self._printable(logits), temperature, rng)
+            yield chr(token)
             logits = self.model.forward(token, cache)
 
     def _printable(self, logits):
         """Random weights would mostly emit control bytes; keep to what a terminal can show."""
         masked = numpy.full_like(logits, -1e9)
-        allowed = sorted(PRINTABLE)
-        masked[allowed] = logits[allowed]
+        masked[PRINTABLE] = logits[PRINTABLE]
         return masked

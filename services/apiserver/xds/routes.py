@@ -1,6 +1,7 @@
 """RDS: which request goes to which revision.
 
-One table for all APIs: HTTP by path, gRPC by the metadata header `cortex-api`, since gRPC fixes the path.
+One table for all APIs: HTTP by path, gRPC by the metadata header `cortex-api`, since gRPC fixes the path. An API whose
+endpoint is a gRPC service's path, as that of a `protobuf_path` is by default, needs no header.
 Each API's part is a function of its own `Route` without the endpoints, so replicas come and go without touching it.
 """
 
@@ -17,6 +18,14 @@ from services.apiserver.xds import activation, bridge, kinds, retries
 NAME = "data"
 GRPC_HEADER = "cortex-api"
 _ROUTE = "envoy.config.route.v3.Route"
+# /package.Service, or /Service
+_SERVICE_PATH = re.compile(r"/[A-Za-z_]\w*(\.[A-Za-z_]\w*)+|/[A-Z]\w*")
+_NOT_GRPC = {
+    "name": "content-type",
+    "string_match": {"prefix": "application/grpc"},
+    "invert_match": True,
+    "treat_missing_header_as_empty": True,
+}
 _LEAST_IDLE_SECONDS = 300.0
 _NO_TIMEOUT_IDLE_SECONDS = 3600.0
 # Bodies up to this size are kept until the answer begins, so that the request can be sent again.
@@ -72,7 +81,11 @@ def table(pieces: Mapping[str, Piece]) -> kinds.Resource:
 @functools.lru_cache(maxsize=16384)
 def _piece(route: model.Route) -> Piece:
     path = "/" + route.endpoint.strip("/")
-    entries = [_entry(route, match, grpc=False) for match in _http_matches(path)]
+    is_service = _SERVICE_PATH.fullmatch(path) is not None
+    kept = {"headers": [_NOT_GRPC]} if is_service else {}
+    entries = [_entry(route, {**match, **kept}, grpc=False) for match in _http_matches(path)]
+    if is_service:
+        entries.insert(0, _entry(route, _grpc_path_match(path), grpc=True))
     http = tuple(xds_types.serialize(entry) for entry in entries)
     entries = [_entry(route, match, grpc=True) for match in _grpc_matches(route.api)]
     grpc = tuple(xds_types.serialize(entry) for entry in entries)
@@ -93,6 +106,11 @@ def _grpc_matches(api: str) -> Iterable[Mapping[str, Any]]:
     for path in ({"path": method} for method in bridge.METHODS):
         yield {**path, "grpc": {}, "headers": [header]}
     yield {"prefix": "/", "grpc": {}, "headers": [header]}
+
+
+def _grpc_path_match(path: str) -> Mapping[str, Any]:
+    """Not for who names an API: several may serve the same service."""
+    return {"prefix": f"{path}/", "grpc": {}, "headers": [{"name": GRPC_HEADER, "present_match": False}]}
 
 
 def _entry(route: model.Route, match: Mapping[str, Any], *, grpc: bool) -> Any:
