@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
-from runtime import errors
+from runtime import errors, http_heads
 from runtime.mounts import Visit
 
 CONTENT_TYPE = b"application/grpc"
@@ -27,9 +27,10 @@ _WINDOWS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 _NOT_METADATA = frozenset(
     [
         b"accept", b"connection", b"content-length", b"content-type", b"grpc-accept-encoding", b"grpc-encoding",
-        b"grpc-timeout", b"host", b"te", b"transfer-encoding",
+        b"grpc-timeout", b"host", b"te", b"transfer-encoding", b"x-request-id",
     ]
 )  # fmt: skip
+_ATTEMPT = http_heads.ATTEMPT_HEADER.decode()
 _BAD_FRAME = errors.Failure(400, "PAYLOAD_MALFORMED", "the request body is not one gRPC message")
 _BAD_ENCODING = errors.Failure(501, "NOT_IMPLEMENTED", "the message has an encoding other than gzip and deflate")
 Metadata = Iterable[tuple[str, "str | bytes"]]
@@ -54,13 +55,19 @@ class Context:
         self._headers: list[tuple[bytes, bytes]] = []
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        fields = self._visit.exchange.fields
-        pairs = zip(fields[6::2], fields[7::2], strict=True)
-        return tuple(
+        exchange = self._visit.exchange
+        pairs = zip(exchange.fields[6::2], exchange.fields[7::2], strict=True)
+        told = [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in pairs
             if name not in _NOT_METADATA and not name.endswith(b"-bin")
-        )
+        ]
+        # What the HTTP door keeps to itself, and the gRPC door reads from the metadata.
+        return (*told, ("x-request-id", exchange.request_id), (_ATTEMPT, str(exchange.attempt)))
+
+    def peer(self) -> str:
+        """Of the gateway; the caller itself is behind it."""
+        return f"ipv4:{self._visit.exchange.peer}:0"
 
     def time_remaining(self) -> float | None:
         """As told when the call began; what is left of it is counted from there."""

@@ -99,13 +99,20 @@ def _http_matches(path: str) -> Iterable[Mapping[str, Any]]:
 
 
 def _grpc_matches(api: str) -> Iterable[Mapping[str, Any]]:
-    """`text`, `default/text` or the full name; the namespace `default` need not be said."""
+    """`text`, `default/text` or the full name; the namespace `default` need not be said.
+
+    Clients that cannot send a header may say the name in front of the host they call, as in `text.localhost`. Only
+    APIs of the namespace `default` are known that way: two names in front could mean either of two APIs.
+    """
     _, namespace, _, short = api.split("/")
     names = f"({re.escape(namespace)}/){'?' if namespace == 'default' else ''}{re.escape(short)}"
-    header = {"name": GRPC_HEADER, "string_match": {"safe_regex": {"regex": f"{names}|{re.escape(api)}"}}}
-    for path in ({"path": method} for method in bridge.METHODS):
-        yield {**path, "grpc": {}, "headers": [header]}
-    yield {"prefix": "/", "grpc": {}, "headers": [header]}
+    told = [{"name": GRPC_HEADER, "string_match": {"safe_regex": {"regex": f"{names}|{re.escape(api)}"}}}]
+    untold = {"name": GRPC_HEADER, "present_match": True, "invert_match": True}
+    by_host = [untold, {"name": ":authority", "string_match": {"prefix": f"{short}."}}]
+    for headers in (told, by_host) if namespace == "default" else (told,):
+        for path in ({"path": method} for method in bridge.METHODS):
+            yield {**path, "grpc": {}, "headers": headers}
+        yield {"prefix": "/", "grpc": {}, "headers": headers}
 
 
 def _grpc_path_match(path: str) -> Mapping[str, Any]:
@@ -178,7 +185,11 @@ def _unknown() -> Iterable[Mapping[str, Any]]:
     unnamed = {"prefix": "/", "grpc": {}}
     return (
         _refusal(named, "no API has the name given in the header cortex-api; `cortex get` lists the APIs", "5"),
-        _refusal(unnamed, "say which API is meant in the metadata header cortex-api: <api> or <namespace>/<api>", "3"),
+        _refusal(
+            unnamed,
+            "say which API you mean in the metadata header cortex-api: <api> or <namespace>/<api>, or call <api>.<host>",
+            "3",
+        ),
         _refusal({"path": "/"}, "this is a Cortex gateway; `cortex get` lists the APIs and their endpoints"),
         _refusal({"prefix": "/"}, "no API is served at this path; `cortex get` lists the APIs and their endpoints"),
     )
