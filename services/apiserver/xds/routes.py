@@ -187,7 +187,7 @@ def _unknown() -> Iterable[Mapping[str, Any]]:
         _refusal(named, "no API has the name given in the header cortex-api; `cortex get` lists the APIs", "5"),
         _refusal(
             unnamed,
-            "say which API you mean in the metadata header cortex-api: <api> or <namespace>/<api>, or call <api>.<host>",
+            "say which API you mean in the header cortex-api: <api> or <namespace>/<api>, or call <api>.<host>",
             "3",
         ),
         _refusal({"path": "/"}, "this is a Cortex gateway; `cortex get` lists the APIs and their endpoints"),
