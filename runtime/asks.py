@@ -55,7 +55,7 @@ class Control(asyncio.Protocol):
     def __init__(self, asks: Asks) -> None:
         self._asks = asks
         self._decoder = frames.Decoder()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
         self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
@@ -65,8 +65,10 @@ class Control(asyncio.Protocol):
         for kind, number, head, body in self._decoder.feed(data):
             if kind == frames.ASK:
                 task = asyncio.ensure_future(self._answer(number, head, body))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks[number] = task
+                task.add_done_callback(lambda _, number=number: self._tasks.pop(number, None))  # type: ignore[misc]
+            elif kind == frames.FORGET and number in self._tasks:
+                self._tasks[number].cancel()
 
     async def _answer(self, number: int, head: bytes, body: bytes) -> None:
         meta, answer = await self._asks.answer(json.loads(head), body)
@@ -75,5 +77,5 @@ class Control(asyncio.Protocol):
             self._transport.write(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for task in list(self._tasks):
+        for task in list(self._tasks.values()):
             task.cancel()

@@ -84,9 +84,11 @@ class Replica:
         else:
             self._dispatcher.absent = errors.NO_PREDICTOR
         if settings.predictor_type != "python":
+            from runtime.triton.desk import Desk
             from runtime.triton.part import ModelServer
 
             self._server = ModelServer(settings, log, watch, self._on_change)
+            Desk(self._server.residents, settings.request_timeout).register(self._asks)
             made.append(self._server)
         return parts.Parts(made)
 

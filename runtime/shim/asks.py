@@ -75,14 +75,14 @@ class Asker:
         end = None if timeout is None else time.monotonic() + timeout
         try:
             # In pieces: a request that is cancelled stops waiting at the next one.
-            while not self._wait(
-                waiting, _SLICE_SECONDS if end is None else min(_SLICE_SECONDS, end - time.monotonic())
-            ):
-                if end is None or time.monotonic() < end:
-                    continue
-                raise TimeoutError(f"the front did not answer {kind!r} within {timeout} s")
+            while not self._wait(waiting, end):
+                if end is not None and time.monotonic() >= end:
+                    raise TimeoutError(f"the front did not answer {kind!r} within {timeout} s")
         finally:
             self._waiting.pop(number, None)
+            if not waiting.done.is_set():  # the request that asked is over
+                with self._lock:
+                    self._sock.sendall(frames.pack(frames.FORGET, number))
         if "error" in waiting.meta:
             raise AskError(str(waiting.meta.get("error_kind", "")), str(waiting.meta["error"]))
         return waiting.meta, waiting.body

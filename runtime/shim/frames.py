@@ -35,6 +35,7 @@ CREDIT = 32  # the stream may have sent as many chunks, since it began, as the h
 TOLD = 33  # the answer to an ask: JSON in the head, bytes in the body
 # Control socket, worker to front.
 ASK = 40  # JSON in the head, bytes in the body (asks.py)
+FORGET = 41  # nobody waits for the answer to this ask any more
 
 # Among the headers of a request whose predictor asks for it; no header of a caller's can have this name.
 DEADLINE_FIELD = ":deadline"

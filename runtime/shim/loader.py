@@ -93,8 +93,11 @@ def _import(path: str, folder: str) -> Any:
     return module
 
 
+_CLASSES = ("PythonPredictor", "TensorFlowPredictor", "ONNXPredictor", "Handler")
+
+
 def _choose(module: Any, class_name: str, path: str, rpcs: Sequence[str]) -> Any:
-    for name in [class_name] if class_name else ["PythonPredictor", "Handler"]:
+    for name in [class_name] if class_name else _CLASSES:
         found = getattr(module, name, None)
         if isinstance(found, type):
             if not signature.is_candidate(found, rpcs):
@@ -135,6 +138,7 @@ def construct(
         "model_client": model_client,
         "job_spec": lambda: None,
         "metrics_client": models.MetricsClient,
+        **_framework_clients(setup["predictor_type"], asker),
         "proto_module_pb2": lambda: service.module if service else None,
     }
     try:
@@ -148,6 +152,17 @@ def construct(
         raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None
     except BaseException as error:  # sys.exit() in a constructor must not look like a stop
         raise _failed(error) from None
+
+
+def _framework_clients(kind: str, asker: asks.Asker) -> dict[str, Callable[[], Any]]:
+    """What the constructor of a framework type may ask for. Imported here, as other predictors do without."""
+    if kind not in ("tensorflow", "onnx"):
+        return {}
+    from . import framework_clients
+
+    if kind == "onnx":
+        return {"onnx_client": lambda: framework_clients.ONNXClient(asker)}
+    return {"tensorflow_client": lambda: framework_clients.TensorFlowClient(asker)}
 
 
 def guarded(function: Callable[[], Any]) -> Any:

@@ -244,3 +244,21 @@ def declared(value: Any) -> list[dict[str, Any]]:
             return []
         found.append({"name": item["name"], "datatype": datatype, "shape": list(shape)})
     return found
+
+
+# For the clients of framework models.
+
+
+def pack(name: str, value: Any, datatype: str) -> tuple[dict[str, Any], bytes]:
+    """One tensor as the front takes it. Raises TypeError and ValueError."""
+    found, shape, data = _raw(value, datatype)
+    return {"name": name, "datatype": found, "shape": list(shape), "size": len(data)}, bytes(data)
+
+
+def unpack(told: Sequence[dict[str, Any]], body: bytes) -> list[tuple[str, Any]]:
+    """Names and arrays of what the front answered."""
+    values, at = [], 0
+    for tensor in told:
+        values.append((tensor["name"], _value(numpy(), body, at, tensor["size"], tensor["datatype"], tensor["shape"])))
+        at += tensor["size"]
+    return values

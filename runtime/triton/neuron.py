@@ -3,17 +3,14 @@
 A core belongs to one process until that ends, so the ranges are fixed per slot: a restarted one takes its own again.
 """
 
+from runtime.triton import model_config
 from runtime.triton.repository import Source
 
 
-class Invalid(Exception):
-    """The cores cannot be divided; the text says what to change."""
-
-
 def ranges(first: int, count: int, slots: int) -> list[str]:
-    """NEURON_RT_VISIBLE_CORES of each slot. Raises Invalid."""
+    """NEURON_RT_VISIBLE_CORES of each slot. Raises model_config.Invalid."""
     if count % slots:
-        raise Invalid(f"processes_per_replica: {slots} processes cannot share {count} Neuron cores evenly")
+        raise model_config.Invalid(f"processes_per_replica: {slots} processes cannot share {count} Neuron cores evenly")
     each = count // slots
     return [_range(first + slot * each, each) for slot in range(slots)]
 
@@ -28,7 +25,7 @@ def environment(first: int, count: int, slots: int, slot: int) -> dict[str, str]
 
 
 def placed(source: Source, cores: tuple[int, int], slots: int) -> Source:
-    """The model with an instance per slot and its cores, for the `neuronx` wrapper. Raises Invalid."""
+    """The model with an instance per slot and its cores, for the `neuronx` wrapper. Raises model_config.Invalid."""
     first, count = cores
     if not count or source.config.get("backend") != "neuronx":
         return source

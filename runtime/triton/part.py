@@ -25,6 +25,7 @@ from runtime.triton.catalog import Catalog
 from runtime.triton.engine import RepositoryEngine, Runner
 from runtime.triton.introspection import Introspection
 from runtime.triton.repository import Source
+from runtime.triton.residents import Residents
 
 
 class ModelServer:
@@ -43,6 +44,7 @@ class ModelServer:
         self.engine = RepositoryEngine(self._catalog, self._read)
         self._runner: Any = None
         self._models: Repository | None = None
+        self._residents: Residents | None = None
         self._held: dict[str, Resolved] = {}
         self._folder = pathlib.Path()
         self._started = False
@@ -96,6 +98,8 @@ class ModelServer:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.stop()
+        if self._residents is not None:
+            self._residents.release()
         for resolved in self._held.values():
             if self._models is not None:
                 self._models.release(resolved)
@@ -137,6 +141,12 @@ class ModelServer:
             self._fail("MODEL_FAILED", "predictor.models: no model is declared, or its folder is empty")
             return
         if self._settings.predictor_type != "triton":
+            await self.engine.declare([])
+            settings = self._settings
+            self._residents = Residents(
+                self.engine, models, self._folder / "files", kind=settings.predictor_type, batching=settings.batching,
+                processes=settings.processes, cores=settings.neuron_cores, say=self._log.say,
+            )  # fmt: skip
             return
         sources = []
         for name in models.catalog.names:
@@ -156,8 +166,20 @@ class ModelServer:
             self._turn.clear()
             await self._turn.wait()
 
+    async def residents(self) -> Residents:
+        """The models of a predictor, once they can be asked."""
+        await self.open.wait()
+        assert self._residents is not None
+        return self._residents
+
     async def _begin(self) -> None:
         """Waits for the first load of all models."""
+        if self._residents is not None:
+            try:
+                await self._residents.preload()
+            except InferError as error:
+                self._fail("MODEL_FAILED", str(error))
+                return
         await self.loaded()
         broken = [entry for entry in await self.engine.index() if entry.state != "READY"]
         ready = [entry for entry in self._catalog if entry.state == "READY"]
@@ -174,8 +196,10 @@ class ModelServer:
     async def _follow(self) -> None:
         """New, changed and removed models of `type: triton`."""
         models = self._models
-        if models is None or self._settings.predictor_type != "triton":
+        if self._residents is not None:
+            await self._residents.follow()
             return
+        assert models is not None
         seen = models.sequence
         while True:
             seen = await models.changed(seen)
@@ -205,14 +229,15 @@ class ModelServer:
             raise InferError(error.status, str(error), reason) from None
         try:
             source = await asyncio.to_thread(repository.read, pathlib.Path(resolved.path), _target(self._settings))
+            source = Source(name, source.versions, source.config)
+            source = neuron.placed(source, self._settings.neuron_cores, self._settings.processes)
         except (model_config.Invalid, OSError) as error:
             self._models.release(resolved)
             raise InferError(400, str(error)) from None
         old, self._held[name] = self._held.get(name), resolved
         if old is not None:
             self._models.release(old)
-        source = Source(name, source.versions, source.config)
-        return neuron.placed(source, self._settings.neuron_cores, self._settings.processes)
+        return source
 
     def _fail(self, reason: str, text: str) -> None:
         self._log.say("error", text)

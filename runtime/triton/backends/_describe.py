@@ -68,10 +68,11 @@ def _tensorflow(folder, config):
     import tensorflow as tf
 
     model = tf.saved_model.load(_file(folder, config, "model.savedmodel"))
-    key = config.get("parameters", {}).get("signature_key", {}).get("string_value", "serving_default")
-    if key not in model.signatures:
-        sys.exit("no signature {!r}; there are: {}".format(key, ", ".join(model.signatures)))
-    signature = model.signatures[key]
+    wanted = config.get("parameters", {}).get("signature_key", {}).get("string_value", "")
+    found = model.signatures
+    if not found or (wanted and wanted not in found):
+        sys.exit("signature_key: no signature {!r}; there are: {}".format(wanted, ", ".join(found) or "none"))
+    signature = found[next(key for key in (wanted, "serving_default", "predict", *found) if key in found)]
 
     def told(specs):
         return [(name, _tf_type(spec.dtype), list(spec.shape)) for name, spec in sorted(specs.items())]
