@@ -93,7 +93,13 @@ def _default(value: Any) -> Any:
 
 
 def _by_method(value: Any) -> Any:
-    for name, arguments in (("model_dump", {}), ("to_dict", _records(value)), ("_asdict", {}), ("dict", {})):
+    for name, arguments in (
+        ("model_dump", {}),
+        ("numpy", {}),
+        ("to_dict", _records(value)),
+        ("_asdict", {}),
+        ("dict", {}),
+    ):
         method = getattr(value, name, None)
         if callable(method) and not isinstance(value, type):
             return method(**arguments)
