@@ -88,6 +88,9 @@ def environment(python: str, own: Mapping[str, str], base: Mapping[str, str]) ->
     env["PATH"] = os.pathsep.join([str(folder), env.get("PATH", os.defpath)])
     if (folder.parent / "pyvenv.cfg").exists():
         env["VIRTUAL_ENV"] = str(folder.parent)
+    if (folder.parent / "conda-meta").exists():
+        # Libraries from conda find their data by it.
+        env["CONDA_PREFIX"] = str(folder.parent)
     # Without bytecode every start compiles the user's libraries anew, which costs seconds.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     return env | dict(own)

@@ -3,7 +3,7 @@
 For `cortex run`: the same builder, the same folder of environments and the same variables as a replica of the node.
 Takes `{"spec", "project", "content", "python"}` as JSON on stdin: the resolved spec, the folder, a digest of what it
 holds, and an interpreter to use instead of building anything, or "". Answers in JSON lines on stdout: `{"progress"}`
-while it builds, then `{"python", "environ", "model_cache"}` or `{"reason", "message"}`.
+while it builds, then `{"python", "environment", "environ", "model_cache"}` or `{"reason", "message"}`.
 """
 
 import asyncio
@@ -37,11 +37,12 @@ async def prepare(asked: dict[str, Any], chosen: Settings) -> dict[str, Any]:
     )
     json_format.ParseDict(asked["spec"], request.spec)
     wish = convert.wish(request)
-    python = asked["python"]
+    python, environment = asked["python"], ""
     try:
         if not python:
             venvs = environments.Environments(chosen.home / "node/envs", os.environ, timeout=chosen.build_timeout)
-            _, python = await venvs.prepare(wish, pathlib.Path(asked["project"]), lambda text: _say(progress=text))
+            digest, python = await venvs.prepare(wish, pathlib.Path(asked["project"]), lambda text: _say(progress=text))
+            environment = str(chosen.home / "node/envs" / digest)
     except failures.PreparationFailed as error:
         return {"reason": error.reason.value, "message": error.message}
     except (OSError, TimeoutError) as error:
@@ -50,7 +51,8 @@ async def prepare(asked: dict[str, Any], chosen: Settings) -> dict[str, Any]:
             "message": f"the environment could not be built: {error or 'timed out'}",
         }
     environ = process.replica_environment(os.environ, wish)
-    return {"python": python, "environ": environ, "model_cache": str(chosen.home / "node/models")}
+    cache = str(chosen.home / "node/models")
+    return {"python": python, "environment": environment, "environ": environ, "model_cache": cache}
 
 
 def _say(**words: Any) -> None:

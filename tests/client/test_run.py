@@ -129,6 +129,13 @@ def test_a_wrong_file_is_told_with_its_place(project: pathlib.Path, yaml: str, w
     assert words in run.said
 
 
+def test_a_folder_without_a_project(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with command.running(tmp_path / "empty") as run:
+        command.wait_for(run.ended)
+    assert run.status == 1 and "cortex.yaml: cannot be read: No such file or directory" in run.said
+
+
 def test_one_of_several_apis(project: pathlib.Path) -> None:
     write(project, PREDICTOR, YAML + "- {name: two, predictor: {type: python, path: predictor.py}}\n")
     with command.running(project / "cortex.yaml", "--here", "--name", "two") as run:

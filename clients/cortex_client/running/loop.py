@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import tempfile
+import time
 from typing import Any
 
 import click
@@ -18,6 +19,8 @@ from cortex_client.running.relay import Relay
 
 _HOST = "127.0.0.1"
 _TICK_SECONDS = 0.5
+# Well below the age at which the node may collect an environment that none of its replicas uses.
+_KEEP_SECONDS = 200.0
 # As good as none: a person at a breakpoint is not slow.
 _DEBUG_START_SECONDS = 86_400
 
@@ -42,6 +45,7 @@ class Loop:
         self._folder = folder
         self._relay = Relay(_HOST)
         self._serving: generation.Generation | None = None
+        self._prepared: plan.Prepared | None = None
         self._content = ""
         self._count = 0
         self._leaving: set[asyncio.Task[None]] = set()
@@ -77,7 +81,7 @@ class Loop:
 
     async def _work(self, port: int) -> int:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._keep_terminal())]
+            tasks = [group.create_task(self._keep())]
             changed = asyncio.Event()
             if self._options.reload:
                 tasks.append(group.create_task(self._watch(changed)))
@@ -110,10 +114,15 @@ class Loop:
             for each in waits:
                 each.cancel()
 
-    async def _keep_terminal(self) -> None:
+    async def _keep(self) -> None:
+        """What has to be looked after while nothing happens."""
+        kept = time.monotonic()
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             terminal.reclaim()
+            if self._prepared is not None and time.monotonic() - kept > _KEEP_SECONDS:
+                self._prepared.keep()
+                kept = time.monotonic()
 
     async def _replace(self, port: int) -> bool:
         """Brings up what the folder holds now; whatever goes wrong with that is told, and what served serves on."""
@@ -133,7 +142,7 @@ class Loop:
             return False
         self._relay.point(fresh.http, fresh.grpc)
         self._retire()
-        self._serving = fresh
+        self._serving, self._prepared = fresh, prepared
         _note(_address(prepared.spec, port))
         return True
 

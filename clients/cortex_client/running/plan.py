@@ -1,5 +1,6 @@
 """From a project's folder to what a replica of it is told: read, resolved and prepared as a deploy would."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -39,11 +40,22 @@ class Prepared:
     python: str
     environ: Mapping[str, str]
     model_cache: str
+    environment: str = ""  # the folder that `python` lies in, where it was built for this
+
+    def keep(self) -> None:
+        """Tells the node's collector of old environments that this one is in use."""
+        with contextlib.suppress(OSError):
+            if self.environment:
+                os.utime(self.environment)
 
 
 def locate(source: pathlib.Path) -> pathlib.Path:
-    """The file that a path means."""
-    return source / deploying.DEFAULT_FILE if source.is_dir() and source.name != deploying.DEFAULT_FILE else source
+    """The file that a path means. Raises ProjectInvalid where there is none."""
+    in_it = source.is_dir() and source.name != deploying.DEFAULT_FILE
+    file = source / deploying.DEFAULT_FILE if in_it else source
+    if not file.is_file():
+        loader.load(file)
+    return file
 
 
 def read(file: pathlib.Path, name: str) -> Project:
@@ -80,7 +92,7 @@ async def prepare(project: Project, here: str, tell: Callable[[str], None]) -> P
     made = await programs.ask("services.node.prepare", question, tell)
     if "python" not in made:
         raise exceptions.CortexError(made["message"], reason=made["reason"])
-    return Prepared(spec, made["python"], made["environ"], made["model_cache"])
+    return Prepared(spec, made["python"], made["environ"], made["model_cache"], made["environment"])
 
 
 def interpreter(environ: Mapping[str, str]) -> str:

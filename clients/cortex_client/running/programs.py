@@ -11,6 +11,7 @@ from typing import Any
 
 from cortex_client import exceptions
 
+_STOP_SECONDS = 5.0
 _LONGEST_LINE = 16 * 1024 * 1024
 
 
@@ -36,6 +37,17 @@ def command(module: str, *arguments: str) -> list[str]:
         )
     # -P: a folder `services` where the user stands is the user's, and never runs in place of the platform's.
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """What was not waited for to its end: asked to stop, so that it ends what it has started, and then made to."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
 
 
 async def ask(module: str, question: Mapping[str, Any], tell: Callable[[str], None], *arguments: str) -> dict[str, Any]:
@@ -67,10 +79,7 @@ async def ask(module: str, question: Mapping[str, Any], tell: Callable[[str], No
         words = (await errors).decode(errors="replace").strip()
     finally:
         errors.cancel()
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)
-            await process.wait()
+        await _end(process)
     if answer is None:
         raise exceptions.CortexError(f"{module} failed with status {process.returncode}:\n{words}")
     return answer

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import json_format
 
 from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, deadlines, logs, metrics, sketch, tracing
+from runtime import config, deadlines, logs, metrics, sketch, spawn, tracing
 from runtime.calls import Call
 from runtime.shim import encode, forms, mappings
 
@@ -179,3 +179,20 @@ def test_a_traceparent_that_is_none_is_dropped(bad: bytes) -> None:
     assert tracing.valid(bad) == b""
     good = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     assert tracing.valid(good) == good
+
+
+@pytest.mark.parametrize(("mark", "variable"), [("pyvenv.cfg", "VIRTUAL_ENV"), ("conda-meta", "CONDA_PREFIX")])
+def test_a_worker_knows_the_environment_it_is_in(tmp_path: pathlib.Path, mark: str, variable: str) -> None:
+    (tmp_path / mark).mkdir()
+    base = {"PATH": "/usr/bin", "CORTEX_HOME": "/ours", "VIRTUAL_ENV": "/ours"}
+    made = spawn.environment(str(tmp_path / "bin/python"), {"A": "b"}, base)
+    assert made == {"PATH": f"{tmp_path}/bin:/usr/bin", variable: str(tmp_path), "A": "b"}
+
+
+@pytest.mark.parametrize(
+    ("standalone", "endpoint", "alias"), [(True, "/team/iris/", "/team/iris"), (True, "/", ""), (False, "/iris", "")]
+)
+def test_a_path_of_the_gateway_is_taken_only_where_there_is_none(standalone: bool, endpoint: str, alias: str) -> None:
+    message = replica_config_pb2.ReplicaConfig(standalone=standalone)
+    message.spec.networking.endpoint = endpoint
+    assert config.convert(message).alias == alias
