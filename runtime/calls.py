@@ -4,7 +4,7 @@ import enum
 from collections.abc import Sequence
 from typing import Any
 
-from runtime import errors
+from runtime import errors, slabs
 
 
 class Stage(enum.Enum):
@@ -36,7 +36,7 @@ class Call:
         self.attempt = 0  # of the gateway, which repeats what a dying worker held; 0: the call did not come through it
         self.began = began  # monotonic time of the first byte
         self.fields: list[bytes] = []  # of the request head, see shim/frames.py
-        self.body = b""
+        self.body: bytes | slabs.Loan = b""
         self.deadline = 0.0  # monotonic time, or 0 for none
         self.stage = NEW
         self.link: Any = None  # the worker's

@@ -17,6 +17,7 @@ from runtime import (
     metrics,
     mounts,
     parts,
+    slabs,
     state_file,
     tracing,
     user_service,
@@ -60,6 +61,7 @@ class Replica:
         self._server: ModelServer | None = None
         self._parts = self._assemble(settings, log, watch)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready, self._engine_info)
+        self._share_bodies()
         self._mount_openai(settings)
         self._engines = registry.Registry()
         self._oip: OipDoor | None = None
@@ -91,6 +93,12 @@ class Replica:
             Desk(self._server.residents, settings.request_timeout).register(self._asks)
             made.append(self._server)
         return parts.Parts(made)
+
+    def _share_bodies(self) -> None:
+        """With workers, large request bodies go through memory that they see."""
+        slab = slabs.make() if self._pool is not None else None
+        if slab is not None and self._pool is not None:
+            self._door.slab, self._pool.bodies = slab, slab.told
 
     def _mount_openai(self, settings: Settings) -> None:
         if settings.task:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from runtime import errors
+from runtime import errors, slabs
 from runtime import http_messages as messages
 from runtime.calls import NEW, Call
 from runtime.http_heads import Head
@@ -37,7 +37,7 @@ class Exchange(Call):
             fields += head.headers
         elif head.accept is not None:
             fields += (b"accept", head.accept)
-        self.body = b""
+        self.body: bytes | slabs.Loan = b""
         self.deadline = 0.0
         self.stage = NEW
         self.link = None

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import httptools
 
-from runtime import errors
+from runtime import errors, slabs
 from runtime import http_messages as messages
 from runtime.bodies import FREE_BYTES, Bodies
 from runtime.http_exchange import Exchange
@@ -28,6 +28,7 @@ class Door(Protocol):
     time: float
     bodies: Bodies
     heads: Heads
+    slab: slabs.Slab | None
     connections: "set[Connection]"
 
     def handle(self, exchange: Exchange) -> None: ...
@@ -116,6 +117,9 @@ class Connection(asyncio.Protocol):
 
     def _more(self, data: bytes) -> None:
         """Of a request that had begun."""
+        if self._loan is not None:
+            self._fill(self._loan, data)
+            return
         fields, size = self._fields, self._size
         if self.head_since:
             self._head_bytes += len(data)
@@ -126,6 +130,17 @@ class Connection(asyncio.Protocol):
             self._head_bytes = self._head_bytes + len(data) if self._size == size else 0
         if self._head_bytes > MAX_HEAD_BYTES:
             self.refuse(errors.HEAD_TOO_LARGE)
+
+    def _fill(self, loan: slabs.Loan, data: bytes) -> None:
+        """The rest of a large body of known length, past the parser, which would copy it twice."""
+        left = loan.size - loan.filled
+        self.on_body(data[:left] if len(data) > left else data)
+        if self._refused or loan.filled < loan.size:
+            return
+        head, self._parser = self._head(), httptools.HttpRequestParser(self)
+        self._complete(head)
+        if len(data) > left:
+            self.data_received(data[left:])
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -162,6 +177,7 @@ class Connection(asyncio.Protocol):
         self._fields: list[bytes] = []
         self._known: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
+        self._loan: slabs.Loan | None = None  # where a large body goes instead
         self._size = 0
         self.began = now
 
@@ -187,6 +203,13 @@ class Connection(asyncio.Protocol):
                 self.refuse(errors.EXPECTATION)
             elif self.active is None:
                 self.write(messages.CONTINUE)
+        elif (
+            length
+            and int(length) >= slabs.LEAST_BYTES
+            and self._url[:2] in (b"/", b"/?")
+            and self.door.slab is not None
+        ):
+            self._loan = self.door.slab.take(int(length))
 
     def _read_fields(self) -> dict[bytes, bytes]:
         """The headers by their names in lower case."""
@@ -204,7 +227,10 @@ class Connection(asyncio.Protocol):
         if self._size > self.door.max_body:
             self.refuse(errors.TOO_LARGE)
         else:
-            self._chunks.append(data)
+            if self._loan is not None:
+                self._loan.fill(data)
+            else:
+                self._chunks.append(data)
             if self._size > FREE_BYTES:
                 self._take()
 
@@ -231,8 +257,14 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._whole = head = self._head()
+        self._complete(head)
+
+    def _complete(self, head: Head) -> None:
         exchange = Exchange(self, self.began, head)
-        exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        if self._loan is not None:
+            exchange.body, self._loan = self._loan, None
+        else:
+            exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
         if self._taken:
             exchange.held, self._taken = self._taken, 0
@@ -268,7 +300,7 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._refused = True
-        self._chunks = []
+        self._chunks, self._loan = [], None
         self._drop_body()
         self.head_since = self.body_since = 0.0
         self._read_fields()

@@ -74,7 +74,12 @@ class Life:
                 pool.make,
                 name=self.name,
                 link=link,
-                setup={**pool.settings.setup, "slot": self.index, "slots": pool.settings.processes},
+                setup={
+                    **pool.settings.setup,
+                    "bodies": pool.bodies,
+                    "slot": self.index,
+                    "slots": pool.settings.processes,
+                },
                 log=pool.log,
                 answers=pool.asks,
             )

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from runtime import slabs
 from runtime.calls import Call
-from runtime.shim import frames
+from runtime.shim import frames, shared
 
 _JOIN_BYTES = 32768
 # A worker whose calls are this short gets some ahead of time, so that it does not idle while the front is woken.
@@ -68,6 +69,7 @@ class Link(asyncio.Protocol):
         self._micros = 1e6  # smoothed length of a call
         self._granted: dict[int, int] = {}  # chunks that a stream may have sent, where more than the window
         self._parked: set[int] = set()  # streams that wait for credit
+        self._lent: dict[int, slabs.Loan] = {}
         self.batches: dict[int, int] = {}  # sizes of batches, by the number of the first call
 
     @property
@@ -107,6 +109,9 @@ class Link(asyncio.Protocol):
         call.number = self._number
         self.calls[self._number] = call
         (self.preparing if self.prepares else self.permits).add(self._number)
+        if isinstance(call.body, slabs.Loan):
+            self._later(self._shared(self._number, call, call.body))
+            return
         head, body = frames.request_head(call.fields), call.body
         if len(body) > _JOIN_BYTES:
             self._flush()
@@ -127,10 +132,19 @@ class Link(asyncio.Protocol):
         for number, call in enumerate(batch, first):
             call.number = number
             self.calls[number] = call
-            parts.append(frames.pack(frames.REQUEST, number, frames.request_head(call.fields), call.body))
+            if isinstance(call.body, slabs.Loan):
+                parts.append(self._shared(number, call, call.body))
+            else:
+                parts.append(frames.pack(frames.REQUEST, number, frames.request_head(call.fields), call.body))
         self._number = first + len(batch) - 1
         self._flush()
         self._data.write(b"".join(parts))
+
+    def _shared(self, number: int, call: Call, body: slabs.Loan) -> bytes:
+        """A request whose body is where the worker can see it. It stays ours until the worker says anything of it."""
+        self._lent[number] = body
+        place = shared.PLACE.pack(body.offset, body.size)
+        return frames.pack(frames.REQUEST | frames.SHARED, number, frames.request_head(call.fields), place)
 
     def go(self) -> None:
         """Gives a permit to who has waited longest in the worker for one."""
@@ -188,7 +202,7 @@ class Link(asyncio.Protocol):
     def lose_all(self) -> dict[int, Call | None]:
         """The worker is dead. Returns the calls it had."""
         calls, self.calls = self.calls, {}
-        for held in (self.permits, self.preparing, self.ready, self._granted, self._parked, self.batches):
+        for held in (self.permits, self.preparing, self.ready, self._granted, self._parked, self._lent, self.batches):
             held.clear()
         return calls
 
@@ -197,6 +211,8 @@ class Link(asyncio.Protocol):
         freed = False
         self.heard += 1
         for kind, number, head, body in self._decoder.feed(data):
+            if self._lent:
+                self._lent.pop(number, None)
             if kind == frames.RESPONSE and number in self.calls:
                 freed = self._take_response(number, head, body, answers) or freed
             elif kind == frames.RELEASE:
@@ -242,6 +258,8 @@ class Link(asyncio.Protocol):
             if number in self.ready:
                 self.ready.remove(number)
         size = self.batches.pop(number, 0)
+        for member in range(number, number + size if self._lent else 0):
+            self._lent.pop(member, None)
         if size and head:
             self._listener.batch_ended(size, frames.MICROS_HEAD.unpack(head)[0])
 

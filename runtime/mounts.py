@@ -38,7 +38,7 @@ class Visit:
 
     @property
     def body(self) -> bytes:
-        return self.exchange.body
+        return bytes(self.exchange.body)
 
     def header(self, name: bytes) -> bytes:
         """A request header by its lower-case name; empty when absent."""

@@ -88,6 +88,7 @@ class Pool:
         changed: Callable[[], None],
     ) -> None:
         self.asks = answers
+        self.bodies: Mapping[str, Any] | None = None  # where workers find large request bodies
         self.settings = settings
         self.dispatcher = dispatcher
         self.log = log

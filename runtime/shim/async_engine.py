@@ -82,7 +82,7 @@ class Engine(asyncio.Protocol):
         self.executor = executor
         self.registry = registry
         self._out = out
-        self._decoder = frames.Decoder()
+        self._decoder = frames.Decoder(registry.bodies)
         self._transport: Any = None
         self._loop = asyncio.get_running_loop()
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="predict")

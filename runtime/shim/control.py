@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import Any
 
-from . import asks, frames
+from . import asks, frames, shared
 from .execute import Cancelled
 
 # A reader that is merely not the fastest gives credit within this; beyond it the permit is worth more elsewhere.
@@ -115,7 +115,8 @@ def _raise_in(thread: int, kind: type | None) -> None:
 class Registry:
     """The requests inside this worker, by number. Numbers rise in the order of the data socket."""
 
-    def __init__(self, progress: mmap.mmap) -> None:
+    def __init__(self, progress: mmap.mmap, bodies: shared.Bodies | None = None) -> None:
+        self.bodies = bodies  # requests' bodies that do not come over the socket
         self.lock = threading.Lock()
         self.changed = threading.Condition(self.lock)
         self._progress = progress

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Sequence
 from typing import Tuple
 
+from . import shared
+
 # Bytes after the header, number of the request, length of the head, kind.
 HEADER = struct.Struct("<IIIB")
 HEADER_SIZE = HEADER.size
@@ -18,6 +20,7 @@ HEADER_SIZE = HEADER.size
 REQUEST = 1
 BATCH = 2  # the requests that follow, as many as the head says (4 bytes), are one call; the number is the first one's
 GO = 3  # a parked request has the permit (again); head as of CREDIT, where 0 means that nobody waits any more
+SHARED = 0x80  # added to REQUEST: the body is in shared memory, and here is only its place (shared.py)
 # Data socket, worker to front.
 RESPONSE = 10  # a whole answer; gives the permit back unless HELD is set
 STREAM_HEAD = 11  # the answer begins and comes in chunks
@@ -86,9 +89,10 @@ def parse_response_head(head: bytes) -> tuple[int, int, int, list[bytes]]:
 
 
 class Decoder:
-    """Cuts a stream of bytes into frames."""
+    """Cuts a stream of bytes into frames. `bodies` knows those that are in shared memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, bodies: shared.Bodies | None = None) -> None:
+        self._bodies = bodies
         self._rest: bytearray | None = None
         self._need = HEADER_SIZE
 
@@ -116,7 +120,10 @@ class Decoder:
             begin = at + HEADER_SIZE
             middle = begin + head
             at += need
-            found.append((kind, number, data[begin:middle], data[middle:at]))
+            body = data[middle:at]
+            if kind & SHARED and self._bodies is not None:
+                kind, body = kind ^ SHARED, self._bodies.read(body)
+            found.append((kind, number, data[begin:middle], body))
             need = HEADER_SIZE
         if at < size:
             self._rest = bytearray(data[at:])

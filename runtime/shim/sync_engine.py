@@ -40,7 +40,7 @@ class Engine:
         self._out = out
         self._parked: dict[int, Any] = {}
         self.aside = aside.Aside(max(4, threads), _BACKLOG, "cortex-aside")
-        self._source: Any = sync_intake.Reader(sock)
+        self._source: Any = sync_intake.Reader(sock, registry.bodies)
         if executor.contract.pre is not None:
             self._source = sync_intake.Preparing(self._source, self, threads)
 

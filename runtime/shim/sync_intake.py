@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from . import aside, control, encode, frames, logs, sync_batches
+from . import aside, control, encode, frames, logs, shared, sync_batches
 from .execute import Cancelled
 from .payload import Request
 
@@ -19,9 +19,9 @@ _RECEIVE_BYTES = 65536
 class Reader:
     """Frames off a blocking socket, in order, for one thread at a time. The body of a BATCH are its requests."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, bodies: shared.Bodies | None) -> None:
         self._sock = sock
-        self._decoder = frames.Decoder()
+        self._decoder = frames.Decoder(bodies)
         self._ready: collections.deque[frames.Frame] = collections.deque()
         self._lock = threading.Lock()
 

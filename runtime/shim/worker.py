@@ -12,7 +12,7 @@ import socket
 import threading
 from typing import Any
 
-from . import asks, control, frames, loader, logs, parent, rpc, signature, sync_engine, template, tensors
+from . import asks, control, frames, loader, logs, parent, rpc, shared, signature, sync_engine, template, tensors
 from .execute import Executor
 
 
@@ -33,7 +33,7 @@ def run(fds: list[int], loaded: template.Template | None = None) -> None:
     decoder = frames.Decoder()
     setup = _receive_setup(commands, decoder)
     faulthandler.enable(file=2)
-    registry = control.Registry(page)
+    registry = control.Registry(page, shared.Bodies(setup.get("bodies")))
     if loaded is None:
         channel = logs.LogChannel(lines, setup["worker"], setup["log_level"])
         out = logs.install(channel)
