@@ -4,6 +4,8 @@ A head that came before is known by its bytes, so its request costs one look-up 
 their request or its trace are not kept: no two are alike.
 """
 
+import httptools
+
 from runtime import errors, tracing
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -87,3 +89,14 @@ def _seconds(told: bytes) -> float | None:
     except ValueError:
         return None
     return millis / 1000 if 0 < millis < 1e12 else None
+
+
+def target(url: bytes) -> bytes:
+    """Path and query of a request target, which may be a whole URL."""
+    if url.startswith(b"/") or not url:
+        return url
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        return url
+    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")

@@ -5,42 +5,18 @@ Everything is synchronous: a request is parsed, dispatched and answered in callb
 
 import asyncio
 import collections
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import httptools
 
 from runtime import errors, slabs
 from runtime import http_messages as messages
-from runtime.bodies import FREE_BYTES, Bodies
+from runtime.bodies import FREE_BYTES
 from runtime.http_exchange import Exchange
-from runtime.http_heads import ATTEMPT_HEADER, MAX_HEAD_BYTES, Head, Heads
+from runtime.http_heads import ATTEMPT_HEADER, MAX_HEAD_BYTES, Head, target
+from runtime.http_ports import Door
 
 _MAX_PIPELINED = 16
-
-
-class Door(Protocol):
-    """What a connection needs of the server it belongs to."""
-
-    draining: bool
-    date: bytes
-    max_body: int
-    time: float
-    bodies: Bodies
-    heads: Heads
-    slab: slabs.Slab | None
-    connections: "set[Connection]"
-
-    def handle(self, exchange: Exchange) -> None: ...
-    def cancel(self, exchange: Exchange) -> None: ...
-    def suffice(self, exchange: Exchange, status: int) -> None: ...
-    def refused(self, status: int, began: float) -> None: ...
-    def new_request_id(self) -> bytes: ...
-    def takes_encoded(self, path: bytes) -> bool: ...
-    @property
-    def wants_headers(self) -> bool: ...
-    @property
-    def now(self) -> Callable[[], float]: ...
 
 
 class Connection(asyncio.Protocol):
@@ -283,7 +259,7 @@ class Connection(asyncio.Protocol):
         method, old = b"GET", False
         if url:
             method, old = parser.get_method(), parser.get_http_version() == "1.0"
-        head = Head(method, _target(url), known, keep_alive=parser.should_keep_alive(), old=old)
+        head = Head(method, target(url), known, keep_alive=parser.should_keep_alive(), old=old)
         if head.encoding and head.failure is None and not self.door.takes_encoded(head.fields[1]):
             head.failure = errors.encoded(head.encoding)
         if ATTEMPT_HEADER in known:
@@ -389,13 +365,3 @@ class Connection(asyncio.Protocol):
     def unsent(self) -> int:
         size: int = self._transport.get_write_buffer_size()
         return size
-
-
-def _target(url: bytes) -> bytes:
-    if url.startswith(b"/") or not url:
-        return url
-    try:
-        parsed = httptools.parse_url(url)
-    except httptools.HttpParserInvalidURLError:
-        return url
-    return (parsed.path or b"/") + (b"?" + parsed.query if parsed.query else b"")
