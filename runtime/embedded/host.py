@@ -9,7 +9,7 @@ import pathlib
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from runtime import errors, guard, log_pipes, logs, spawn
@@ -38,6 +38,7 @@ class Host(asyncio.Protocol):
         self.tail = tail
         self.exited = asyncio.ensure_future(spawn.ended(process))
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on_gone: Callable[[], None] = lambda: None  # before those inside hear of it
         self._decoder = frames.Decoder()
         self._numbers = itertools.count(1)
         self._open: dict[int, asyncio.Queue[Message]] = {}
@@ -49,8 +50,12 @@ class Host(asyncio.Protocol):
         return len(self._open)
 
     @property
+    def is_connected(self) -> bool:
+        return not self._transport.is_closing()
+
+    @property
     def is_running(self) -> bool:
-        return not self.exited.done() and not processes.is_stopped(self.process.pid)
+        return self.is_connected and not self.exited.done() and not processes.is_stopped(self.process.pid)
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -65,6 +70,7 @@ class Host(asyncio.Protocol):
                 waiting.put_nowait((kind, json.loads(head), body))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.on_gone()
         for waiting in self._open.values():
             waiting.put_nowait((0, {}, b""))
         if not self.loaded.done():

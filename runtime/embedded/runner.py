@@ -43,7 +43,7 @@ class Crew:
     hosts: dict[tuple[int, int], host.Host]
 
     def least_loaded(self, version: str) -> host.Host | None:
-        able = [each for (number, _), each in self.hosts.items() if str(number) == version and not each.exited.done()]
+        able = [each for (number, _), each in self.hosts.items() if str(number) == version and each.is_connected]
         return min(able, key=lambda each: each.load) if able else None
 
 
@@ -209,6 +209,7 @@ class Embedded:
             raise LoadError(f"it did not load and answer within {self._load_timeout:g} s (start_timeout)") from None
         except host.LoadFailed as error:
             raise LoadError(str(error)) from None
+        fresh.on_gone = lambda: self._look(crew)
 
     def _setup(self, entry: Entry, version: int, instance: int) -> dict[str, Any]:
         """What a host is told. Raises LoadError for what only Triton can run."""

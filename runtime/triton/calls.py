@@ -27,16 +27,19 @@ _SLACK = 0.05
 
 
 class Calls:
-    """`suspect(model)` hears of answers that only a dead stub gives; `explain` of texts that callers do not see."""
+    """`suspect(model)` hears of answers that only a dead stub gives, `lost(self)` of a connection that broke, and
+    `explain` of texts that callers do not see."""
 
     def __init__(
-        self, to: server.Server, suspect: Callable[[str], None], explain: Callable[[str, InferRequest], None]
-    ) -> None:
+        self, to: server.Server, suspect: Callable[[str], None], lost: Callable[["Calls"], None],
+        explain: Callable[[str, InferRequest], None],
+    ) -> None:  # fmt: skip
         self.server = to
         self.regions = Regions(server.SHARED_MEMORY, to.prefix, self._register)
         self.in_flight = 0
         self._changed = asyncio.Event()
         self._suspect = suspect
+        self._lost = lost
         self._explain = explain
 
     async def idle(self) -> None:
@@ -69,6 +72,7 @@ class Calls:
                     # A channel that is closed under a call says so in the same words as a caller who leaves.
                     if _is_cancelled():
                         raise
+                    self._lost(self)
                     raise refusal(errors.WORKER_DIED) from None
                 entry.answered(time.monotonic() - began)
                 return wire.response(told, request.id, loan)
@@ -159,6 +163,7 @@ class Calls:
         if code is _Code.UNAVAILABLE and "unknown model" in text:
             return refusal(errors.NOT_READY)  # a version that has just been unloaded
         if code is _Code.UNAVAILABLE or code is _Code.CANCELLED:
+            self._lost(self)
             return refusal(errors.WORKER_DIED)
         if code is _Code.UNIMPLEMENTED:
             return InferError(501, text, "UNIMPLEMENTED")

@@ -27,6 +27,8 @@ from runtime.triton.repository import lay_out
 from services.chassis import backoff
 
 _CRASHES, _CRASH_WINDOW = 5, 60.0
+_AWAY = "the server is being restarted"
+_LOOK_AGAIN_SECONDS = 0.2
 # A server keeps a little of each model it ever loaded. Beyond this many loads, or this growth, a fresh one takes over.
 _RETIRE_SECONDS = 60.0
 _MOST_LOADS = 500
@@ -92,7 +94,7 @@ class Supervisor:
 
     async def _start(self) -> Calls:
         fresh = await server.start(self.place, self._log, self._watch)
-        calls = Calls(fresh, self.suspect, self._explain)
+        calls = Calls(fresh, self.suspect, self._lost, self._explain)
         self._log.say("info", f"Triton {fresh.version} started", pid=fresh.process.pid)
         return calls
 
@@ -229,6 +231,24 @@ class Supervisor:
         self._healing[model] = task
         task.add_done_callback(lambda _: self._healing.pop(model, None))
 
+    def _lost(self, calls: Calls) -> None:
+        """The connection broke: nobody is sent after those who were inside. Mostly the server is dead; `watch` sees to
+        that. Should it live, its models open again."""
+        if calls is not self._calls or not any(entry.state == "READY" for entry in self._catalog):
+            return
+        self._away()
+        task = asyncio.ensure_future(self._look_again(calls))
+        self._old.add(task)
+        task.add_done_callback(self._old.discard)
+
+    async def _look_again(self, calls: Calls) -> None:
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        if calls is self._calls and calls.server.is_running and await calls.server.live(_LOOK_AGAIN_SECONDS):
+            for entry in self._catalog:
+                if entry.reason == _AWAY:
+                    entry.ready()
+            self._changed()
+
     async def _heal(self, entry: Entry, calls: Calls) -> None:
         for stub in processes.stubs(calls.server.process.pid):
             if stub.model == entry.name and not stub.healthy:
@@ -270,7 +290,7 @@ class Supervisor:
         """The server is gone: nobody enters, and who waits does so for its successor."""
         for entry in self._catalog:
             if entry.state == "READY" or entry.state == "LOADING":
-                entry.state, entry.reason = "LOADING", "the server is being restarted"
+                entry.state, entry.reason = "LOADING", _AWAY
                 entry.gate.close()
         self._changed()
 

@@ -54,28 +54,29 @@ async def test_answers_tensors_and_tells_about_models(served: Stand) -> None:
     assert await engine.is_ready("double", "") and not await engine.is_ready("broken", "")
 
 
-BAD = [
-    ("unknown model", InferRequest("nope", "", "", []), 404),
-    ("unknown version", InferRequest("double", "7", "", [floats("x", [1], [1, 1])]), 404),
-    ("no version at all", InferRequest("double", "../1", "", [floats("x", [1], [1, 1])]), 404),
-    ("missing input", InferRequest("double", "", "", []), 400),
-    ("unexpected input", InferRequest("double", "", "", [floats("z", [1], [1, 1])]), 400),
-    ("twice", InferRequest("double", "", "", [floats("x", [1], [1, 1]), floats("x", [1], [1, 1])]), 400),
-    ("wrong rank", InferRequest("double", "", "", [floats("x", [1], [1])]), 400),
-    ("wrong type", InferRequest("double", "", "", [Tensor("x", "INT32", [1, 1], b"\0\0\0\0")]), 400),
-    ("too few bytes", InferRequest("double", "", "", [Tensor("x", "FP32", [1, 2], b"\0\0\0\0")]), 400),
-    ("negative size", InferRequest("double", "", "", [Tensor("x", "FP32", [1, -1], b"")]), 400),
-    ("over the batch", InferRequest("double", "", "", [floats("x", [1] * 9, [9, 1])]), 400),
-    ("unknown output", InferRequest("double", "", "", [floats("x", [1], [1, 1])], outputs=["nope"]), 400),
-    ("cannot be loaded", InferRequest("broken", "", "", [floats("x", [1], [1])]), 503),
-    ("too late", double(1.0, timeout=-1.0), 504),
-    ("raises", double(-1.0), 500),
-    ("an error of its own", double(-2.0), 500),
-]
+def bad() -> list[tuple[str, InferRequest, int]]:
+    return [
+        ("unknown model", InferRequest("nope", "", "", []), 404),
+        ("unknown version", InferRequest("double", "7", "", [floats("x", [1], [1, 1])]), 404),
+        ("no version at all", InferRequest("double", "../1", "", [floats("x", [1], [1, 1])]), 404),
+        ("missing input", InferRequest("double", "", "", []), 400),
+        ("unexpected input", InferRequest("double", "", "", [floats("z", [1], [1, 1])]), 400),
+        ("twice", InferRequest("double", "", "", [floats("x", [1], [1, 1]), floats("x", [1], [1, 1])]), 400),
+        ("wrong rank", InferRequest("double", "", "", [floats("x", [1], [1])]), 400),
+        ("wrong type", InferRequest("double", "", "", [Tensor("x", "INT32", [1, 1], b"\0\0\0\0")]), 400),
+        ("too few bytes", InferRequest("double", "", "", [Tensor("x", "FP32", [1, 2], b"\0\0\0\0")]), 400),
+        ("negative size", InferRequest("double", "", "", [Tensor("x", "FP32", [1, -1], b"")]), 400),
+        ("over the batch", InferRequest("double", "", "", [floats("x", [1] * 9, [9, 1])]), 400),
+        ("unknown output", InferRequest("double", "", "", [floats("x", [1], [1, 1])], outputs=["nope"]), 400),
+        ("cannot be loaded", InferRequest("broken", "", "", [floats("x", [1], [1])]), 503),
+        ("too late", double(1.0, timeout=-1.0), 504),
+        ("raises", double(-1.0), 500),
+        ("an error of its own", double(-2.0), 500),
+    ]
 
 
 async def test_says_what_is_wrong(served: Stand) -> None:
-    for what, request, status in BAD:
+    for what, request, status in bad():
         with pytest.raises(InferError) as caught:
             await served.engine.infer(request)
         assert caught.value.status == status, f"{what}: {caught.value}"
