@@ -12,9 +12,11 @@ from services.chassis import backoff
 
 _FIRST_CONNECTIONS = 4
 _MOST_CONNECTIONS = 32
-# Connections slower than this are held back by the store or the way to it, and more of them bring more.
+# Connections slower than this may be held back by the store, and then more of them bring more; where they do not, it is
+# this machine that is at its end.
 _FAST_BYTES_PER_SECOND = 150e6
-_LOOK_SECONDS = 0.25
+_WORTH_IT = 1.25
+_LOOK_SECONDS = 0.4
 _TRIES = 8
 _RETRY = backoff.Backoff(first=0.2, longest=10.0)
 
@@ -52,8 +54,11 @@ class Download:
             return
         threads: list[threading.Thread] = []
         self._grow(threads, _FIRST_CONNECTIONS)
-        while not self._over.wait(_LOOK_SECONDS):
-            self._look(threads)
+        best = 0.0
+        while (rate := self._rate()) > best * _WORTH_IT and self._wants_more(rate, len(threads)):
+            best = rate
+            self._grow(threads, len(threads))
+        self._over.wait()
         for thread in threads:
             thread.join()
         if self._failure is not None:
@@ -65,14 +70,14 @@ class Download:
             threads.append(thread)
             thread.start()
 
-    def _look(self, threads: list[threading.Thread]) -> None:
-        """Adds connections while each brings little."""
+    def _rate(self) -> float:
+        """Bytes per second over a moment."""
         before, began = self.received, time.monotonic()
-        if self._over.wait(_LOOK_SECONDS):
-            return
-        rate = (self.received - before) / (time.monotonic() - began)
-        if rate < _FAST_BYTES_PER_SECOND * len(threads):
-            self._grow(threads, len(threads))
+        self._over.wait(_LOOK_SECONDS)
+        return (self.received - before) / (time.monotonic() - began)
+
+    def _wants_more(self, rate: float, connections: int) -> bool:
+        return rate < _FAST_BYTES_PER_SECOND * connections and not self._over.is_set()
 
     def _run_connection(self) -> None:
         connection = Connection(self._bucket)

@@ -225,7 +225,9 @@ def _journalled(path: pathlib.Path) -> int:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin, whose lock a thread that waits would keep beyond the end of the interpreter.
+    while os.read(0, 4096):
+        continue
     os._exit(1)
 
 

@@ -1,7 +1,7 @@
 """An object store as fast as a disk: the few S3 requests the runtime makes, over plain HTTP, with sendfile.
 
-`python -m tests.fakes.object_store FOLDER PORT` serves FOLDER/<bucket>/<key>. In tests it also misbehaves on request:
-moto is the judge of the protocol (tests/models/test_moto.py), this one of speed and of faults.
+`python -m tests.fakes.object_store FOLDER PORT [RATE PAUSE]` serves FOLDER/<bucket>/<key>. In tests it also misbehaves
+on request: moto is the judge of the protocol (tests/models/test_moto.py), this one of speed and of faults.
 """
 
 import base64
@@ -20,6 +20,8 @@ import urllib.parse
 from typing import Any
 
 from awscrt import checksums
+
+ENVIRON = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_REGION": "us-east-1"}
 
 
 @dataclasses.dataclass
@@ -83,12 +85,7 @@ class Store:
 
     def environ(self) -> dict[str, str]:
         """By which clients find it."""
-        return {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "test-key",
-            "AWS_SECRET_ACCESS_KEY": "test-secret",
-            "AWS_REGION": "us-east-1",
-        }
+        return {**ENVIRON, "AWS_ENDPOINT_URL": self.url}
 
     def checksum(self, path: pathlib.Path) -> str:
         key = (str(path), path.stat().st_mtime_ns)
@@ -234,6 +231,8 @@ def _entry(path: pathlib.Path) -> str:
 
 def main(arguments: Any) -> None:
     store = Store(pathlib.Path(arguments[0]), int(arguments[1]))
+    rate, pause = (float(text) for text in arguments[2:4] or (0, 0))
+    store.faults = Faults(rate=int(rate), pause=pause)
     print(store.url, flush=True)
     sys.stdin.read()  # until who started us goes
     store.close()
