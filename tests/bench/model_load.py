@@ -61,7 +61,7 @@ class Bench:
         return {**object_store.ENVIRON, "AWS_ENDPOINT_URL": self.url}
 
     def level(self) -> None:
-        """The same free pages for everybody: memory this machine has not had in its hands yet costs several times more."""
+        """The same free pages for everybody: memory that this machine has not had in hand yet costs far more."""
         scratch = self.folder / "scratch"
         with scratch.open("wb") as file:
             for _ in range(self.size >> 20):
