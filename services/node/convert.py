@@ -81,7 +81,7 @@ def replica_config(
         start_timeout=_duration(chosen.start_timeout),
         model_cache_dir=str(chosen.model_cache),
         model_cache_bytes=chosen.model_cache_bytes,
-        triton_home=chosen.triton_home,
+        triton_home=chosen.triton,
         admin_token_file=admin_token_file,
         neuron_core_first=record.neuron_core_first,
         neuron_core_count=record.neuron_core_count,

@@ -3,7 +3,8 @@
 For `cortex run`: the same builder, the same folder of environments and the same variables as a replica of the node.
 Takes `{"spec", "project", "content", "python"}` as JSON on stdin: the resolved spec, the folder, a digest of what it
 holds, and an interpreter to use instead of building anything, or "". Answers in JSON lines on stdout: `{"progress"}`
-while it builds, then `{"python", "environment", "environ", "model_cache"}` or `{"reason", "message"}`.
+while it builds, then `{"python", "environment", "environ", "config"}` or `{"reason", "message"}`; `config` are the
+fields of ReplicaConfig that depend on the machine.
 """
 
 import asyncio
@@ -18,18 +19,10 @@ from google.protobuf import json_format
 
 from cortex.node.v1 import node_service_pb2
 from services.chassis import settings as loader
-from services.node import convert, environments, failures, process
+from services.node import convert, environments, failures, process, settings
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """Of the node's settings those that matter here, under the same names."""
-
-    home: pathlib.Path = dataclasses.field(default_factory=lambda: pathlib.Path.home() / ".cortex")
-    build_timeout: float = 1800.0
-
-
-async def prepare(asked: dict[str, Any], chosen: Settings) -> dict[str, Any]:
+async def prepare(asked: dict[str, Any], chosen: settings.Settings) -> dict[str, Any]:
     request = node_service_pb2.StartReplicaRequest(
         replica_id="run",
         revision="namespaces/default/apis/run/revisions/run",
@@ -40,9 +33,10 @@ async def prepare(asked: dict[str, Any], chosen: Settings) -> dict[str, Any]:
     python, environment = asked["python"], ""
     try:
         if not python:
-            venvs = environments.Environments(chosen.home / "node/envs", os.environ, timeout=chosen.build_timeout)
+            folder = chosen.folder / "envs"
+            venvs = environments.Environments(folder, os.environ, timeout=chosen.build_timeout)
             digest, python = await venvs.prepare(wish, pathlib.Path(asked["project"]), lambda text: _say(progress=text))
-            environment = str(chosen.home / "node/envs" / digest)
+            environment = str(folder / digest)
     except failures.PreparationFailed as error:
         return {"reason": error.reason.value, "message": error.message}
     except (OSError, TimeoutError) as error:
@@ -50,9 +44,13 @@ async def prepare(asked: dict[str, Any], chosen: Settings) -> dict[str, Any]:
             "reason": "ENVIRONMENT_FAILED",
             "message": f"the environment could not be built: {error or 'timed out'}",
         }
+    config = {
+        "modelCacheDir": str(chosen.model_cache),
+        "modelCacheBytes": str(chosen.model_cache_bytes),
+        "tritonHome": chosen.triton,
+    }
     environ = process.replica_environment(os.environ, wish)
-    cache = str(chosen.home / "node/models")
-    return {"python": python, "environment": environment, "environ": environ, "model_cache": cache}
+    return {"python": python, "environment": environment, "environ": environ, "config": config}
 
 
 def _say(**words: Any) -> None:
@@ -61,7 +59,10 @@ def _say(**words: Any) -> None:
 
 
 def main() -> None:
-    chosen = loader.load_or_exit(Settings, os.environ, "prepare")
+    # It serves nothing and asks nobody for bundles, so what the node requires is no requirement here.
+    given = {"CORTEX_LISTEN": "", "CORTEX_APISERVER_ADDRESS": "", **os.environ}
+    chosen = loader.load_or_exit(settings.Settings, given, "prepare")
+    chosen = dataclasses.replace(chosen, home=chosen.home.expanduser().absolute())
     _say(**asyncio.run(prepare(json.load(sys.stdin), chosen)))
 
 

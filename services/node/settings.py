@@ -47,6 +47,12 @@ class Settings:
         return self.folder / "models"
 
     @property
+    def triton(self) -> str:
+        """The Triton that replicas are told of: the one of the settings, else the cluster's own where there is one."""
+        own = self.home / "triton"
+        return self.triton_home or (str(own) if own.is_dir() else "")
+
+    @property
     def replica_logs(self) -> pathlib.Path:
         """Below it: namespace, API, revision, and a file per replica."""
         return self.home / "logs" / "replicas"

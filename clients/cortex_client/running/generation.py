@@ -69,9 +69,7 @@ class Generation:
             "grpcAddress": _text(self.grpc),
             "stateFile": str(self._folder / "state.json"),
             "drainTimeout": f"{_DRAIN_SECONDS:g}s",
-            "modelCacheDir": prepared.model_cache,
-            "modelCacheBytes": os.environ.get("CORTEX_MODEL_CACHE_BYTES", "0"),
-            "tritonHome": os.environ.get("CORTEX_TRITON_HOME", ""),
+            **prepared.config,
             "adminTokenFile": str(token),
             "standalone": True,
         }

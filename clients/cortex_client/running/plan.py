@@ -34,12 +34,13 @@ class Project:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prepared:
-    """`spec` is the resolved one as protobuf JSON; `environ` is what the replica's process gets to see."""
+    """`spec` is the resolved one as protobuf JSON; `environ` is what the replica's process gets to see; `config` are
+    fields of its ReplicaConfig that depend on the machine."""
 
     spec: dict[str, Any]
     python: str
     environ: Mapping[str, str]
-    model_cache: str
+    config: Mapping[str, Any]
     environment: str = ""  # the folder that `python` lies in, where it was built for this
 
     def keep(self) -> None:
@@ -92,7 +93,7 @@ async def prepare(project: Project, here: str, tell: Callable[[str], None]) -> P
     made = await programs.ask("services.node.prepare", question, tell)
     if "python" not in made:
         raise exceptions.CortexError(made["message"], reason=made["reason"])
-    return Prepared(spec, made["python"], made["environ"], made["model_cache"], made["environment"])
+    return Prepared(spec, made["python"], made["environ"], made["config"], made["environment"])
 
 
 def interpreter(environ: Mapping[str, str]) -> str:

@@ -309,6 +309,14 @@ def test_replicas_never_share_neuron_cores() -> None:
     assert cores.allocate(0) == (0, 0)
 
 
+def test_replicas_are_told_of_the_clusters_own_triton(tmp_path: pathlib.Path) -> None:
+    chosen = node_settings.Settings("l", "a", tmp_path)
+    assert chosen.triton == ""
+    (tmp_path / "triton").mkdir()
+    assert chosen.triton == str(tmp_path / "triton")
+    assert dataclasses.replace(chosen, triton_home="/opt/t").triton == "/opt/t"
+
+
 def test_a_machine_without_neuron_devices_gives_none(tmp_path: pathlib.Path) -> None:
     assert neuron.Cores(0, 2).allocate(1) == (0, 0)
     for name in ("neuron0", "neuron1", "neuron_core", "null"):
