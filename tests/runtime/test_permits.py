@@ -122,6 +122,8 @@ def test_who_leaves_while_its_payload_is_prepared_is_never_predicted(replica: Re
         with replica.connect() as sock:
             send(sock, "leaver", "pre=leaver")
             replica.wait_line("pre began leaver")
+        # Whoever asks now is heard after the end of that connection.
+        assert replica.client.get("/healthz/live").status_code == 200
         go(replica, "leaver")
         go(replica, "first")
         assert first.result().status_code == 200
