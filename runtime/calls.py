@@ -18,6 +18,8 @@ class Stage(enum.Enum):
 
 # Named again, as to look up a member of an enumeration costs as much as the rest of a step.
 NEW, QUEUED, RUNNING, DONE = Stage
+DEFAULT_PRIORITY = 5
+LAST_PRIORITY = 9
 
 
 class Call:
@@ -28,8 +30,8 @@ class Call:
     """
 
     __slots__ = (
-        "attempt", "began", "body", "deadline", "fields", "link", "number", "queued_for", "span", "stage", "status",
-        "timer",
+        "attempt", "began", "body", "deadline", "fields", "link", "number", "priority", "queued_for", "signature",
+        "span", "stage", "status", "timer",
     )  # fmt: skip
 
     def __init__(self, began: float) -> None:
@@ -38,6 +40,8 @@ class Call:
         self.fields: list[bytes] = []  # of the request head, see shim/frames.py
         self.body: bytes | slabs.Loan = b""
         self.deadline = 0.0  # monotonic time, or 0 for none
+        self.priority = DEFAULT_PRIORITY  # 1 is served first, 9 last
+        self.signature: Any = None  # of tensors: only equal ones share a batch
         self.stage = NEW
         self.link: Any = None  # the worker's
         self.number = 0

@@ -143,6 +143,7 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
             "config": plain(predictor.config),
             "models": plain(predictor.models),
             "threads": predictor.threads_per_process or 1,
+            "batching": predictor.HasField("server_side_batching"),
             "log_level": predictor.log_level or "info",
             "predictor_type": _TYPES.get(predictor.type, "python"),
             "inputs": [dataclasses.asdict(tensor) for tensor in _tensors(predictor.inputs)],

@@ -4,22 +4,27 @@ Every call that is admitted ends exactly once, whatever happens: answer, failure
 """
 
 import asyncio
-import collections
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from runtime import errors, tracing
+from runtime.batcher import Batcher
 from runtime.calls import DONE, QUEUED, RUNNING, Call
+from runtime.config import Batching
 from runtime.deadlines import Deadlines
 from runtime.link import Link
 from runtime.metrics import Metrics
+from runtime.shim import frames
+from runtime.waiting import Waiting
 
 CLIENT_LEFT = 499
 # Not the loop's time, which stands still for a millisecond and more; what we measure is shorter than that.
 _now = time.monotonic
 # With no worker left, callers wait this long for the restart before they are sent elsewhere.
 _RECOVERY_SECONDS = 10.0
+# Of the verbs, the one whose calls may be batched.
+_BATCHED = b"POST"
 # A call whose worker dies in its third try is more likely to be the cause than a victim.
 _LAST_REPEATED_ATTEMPT = 2
 
@@ -35,6 +40,7 @@ class Dispatcher:
         request_timeout: float,
         metrics: Metrics,
         spans: tracing.Spans | None,
+        batching: Batching | None = None,
     ) -> None:
         self._loop = loop
         self._limit = limit
@@ -42,7 +48,8 @@ class Dispatcher:
         self.metrics = metrics
         self._spans = spans
         self._deadlines = Deadlines(loop, request_timeout, self._expired)
-        self._queue: collections.OrderedDict[Call, None] = collections.OrderedDict()
+        self._queue = Waiting()
+        self.batcher = Batcher(batching, loop, self._send_batches) if batching is not None else None
         self._links: list[Link] = []
         self._recovery: asyncio.TimerHandle | None = None
         self.in_flight = 0
@@ -51,10 +58,11 @@ class Dispatcher:
         self.verbs: tuple[str, ...] = ()
         self.absent = errors.NOT_READY  # what to say while there is no worker
         self.wants_headers = True  # whether anybody will read the callers' headers
+        self._wants_deadlines = False
 
     @property
     def queued(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + (len(self.batcher) if self.batcher is not None else 0)
 
     def deadline(self, began: float, asked: float | None) -> float:
         """The absolute deadline: the shorter of what the caller asked for and what the API allows; 0 for none."""
@@ -74,12 +82,17 @@ class Dispatcher:
         if self._spans is not None:
             self._spans.begin(call)
         self._deadlines.watch(call)
+        if self.batcher is not None and call.fields[0] == _BATCHED:
+            call.stage = QUEUED
+            self.batcher.push(call, self.in_flight)
+            self._send_batches()
+            return
         link = self._least_loaded()
         if link is not None and not self._queue:
             self._send(link, call)
         else:
             call.stage = QUEUED
-            self._queue[call] = None
+            self._queue.push(call, _now())
 
     def cancel(self, call: Call, status: int = CLIENT_LEFT) -> None:
         """The caller has left, or has all it asked for and counts as `status`."""
@@ -92,8 +105,9 @@ class Dispatcher:
         for link in self._links:
             for call in [call for call in link.calls.values() if call is not None]:
                 self._fail(call, failure)
-        while self._queue:
-            self._fail(next(iter(self._queue)), failure)
+        self._fail_queued(failure)
+        if self.batcher is not None:
+            self.batcher.close()
         self._deadlines.close()
 
     # What links report.
@@ -103,6 +117,7 @@ class Dispatcher:
         self.offer = offer
         self.verbs = tuple(str(verb) for verb in offer.get("verbs", ()))
         self.wants_headers = self._spans is not None or bool(offer.get("headers", True))
+        self._wants_deadlines = bool(offer.get("deadline"))
         link.prepares = bool(offer.get("prepares"))
         self._admit(link)
 
@@ -161,8 +176,9 @@ class Dispatcher:
             link.go()
         queue, alone = self._queue, len(self._links) == 1
         while queue and link.has_room(alone):
-            call, _ = queue.popitem(last=False)
-            self._send(link, call)
+            self._send(link, queue.pop())
+        if self.batcher is not None:
+            self._send_batches()
         if link.leaving and not link.calls and not link.permits:
             link.finish()
 
@@ -182,6 +198,8 @@ class Dispatcher:
 
     def batch_ended(self, size: int, micros: int) -> None:
         """The predictor has computed a batch."""
+        if self.batcher is not None:
+            self.batcher.observe(size, micros)
 
     # Inside.
 
@@ -193,12 +211,38 @@ class Dispatcher:
         return link if link.has_room(len(links) == 1) else None
 
     def _send(self, link: Link, call: Call) -> None:
+        self._starts(link, call)
+        link.send(call)
+
+    def _starts(self, link: Link, call: Call) -> None:
         call.stage, call.link = RUNNING, link
         if call.queued_for == 0.0:  # not on its second way, after a worker's death
             call.queued_for = _now() - call.began
+            if self._wants_deadlines and call.deadline:
+                told = (frames.DEADLINE_FIELD.encode(), b"%.6f" % call.deadline)
+                call.fields = [*call.fields[:6], *told, *call.fields[6:]]
         if call.span is not None and self._spans is not None:
             self._spans.dispatched(call)
-        link.send(call)
+
+    def _send_batches(self) -> None:
+        """As long as there is a batch that need not wait, and a worker for it."""
+        batcher = self.batcher
+        while batcher and (link := self._for_batch()) is not None:
+            # A full batch gains nothing by waiting in the front, so the only worker has the next one at hand.
+            ahead = len(link.permits) >= link.threads and not link.prepares
+            running = sum(sum(each.batches.values()) for each in self._links)
+            batch = batcher.take(running, self.in_flight, only_full=ahead)
+            if not batch:
+                return
+            for call in batch:
+                self._starts(link, call)
+            link.send_batch(batch)
+
+    def _for_batch(self) -> Link | None:
+        if len(self._links) == 1:
+            link = self._links[0]
+            return link if link.has_room_for_batch() else None
+        return self._least_loaded()
 
     def _expired(self, call: Call) -> None:
         if call.stage is not DONE:
@@ -211,7 +255,8 @@ class Dispatcher:
 
     def _withdraw(self, call: Call) -> None:
         if call.stage is QUEUED:
-            self._queue.pop(call, None)
+            if not self._queue.discard(call) and self.batcher is not None:
+                self.batcher.discard(call)
         elif call.stage is RUNNING:
             call.link.abandon(call.number)
 
@@ -240,8 +285,10 @@ class Dispatcher:
     def _requeue(self, call: Call) -> None:
         """First in line again: it has waited longest."""
         call.stage, call.link = QUEUED, None
-        self._queue[call] = None
-        self._queue.move_to_end(call, last=False)
+        if self.batcher is not None and call.fields[0] == _BATCHED:
+            self.batcher.push_back(call)
+        else:
+            self._queue.push_back(call, _now())
 
     def _wait_for_recovery(self, seconds: float) -> None:
         if not self._links and self._recovery is None:
@@ -251,8 +298,13 @@ class Dispatcher:
         if self._recovery is not None:
             self._recovery.cancel()
             self._recovery = None
+        self._fail_queued(errors.NOT_READY)
+
+    def _fail_queued(self, failure: errors.Failure) -> None:
         while self._queue:
-            self._fail(next(iter(self._queue)), errors.NOT_READY)
+            self._fail(self._queue.first, failure)
+        for call in self.batcher.calls() if self.batcher is not None else ():
+            self._fail(call, failure)
 
 
 def _load(link: Link) -> int:

@@ -67,6 +67,7 @@ NO_MESSAGE = Failure(400, "PAYLOAD_MALFORMED", "the bytes of the request are no 
 TIMED_OUT = Failure(408, "DEADLINE_EXCEEDED", "the request did not arrive in time", close=True)
 EXPECTATION = Failure(417, "INVALID_FIELD", "the only expectation that can be met is 100-continue", close=True)
 BAD_TIMEOUT = Failure(400, "INVALID_FIELD", "x-request-timeout-ms must be a positive number of milliseconds")
+BAD_PRIORITY = Failure(400, "INVALID_FIELD", "x-request-priority must be a digit from 1 (first) to 9 (last)")
 
 
 def method_not_allowed(allowed: str) -> Failure:

@@ -54,6 +54,7 @@ class Replica:
             request_timeout=settings.request_timeout,
             metrics=self._metrics,
             spans=self._spans,
+            batching=settings.batching,
         )
         self._asks = asks.Asks()
         self._repository: Repository | None = None

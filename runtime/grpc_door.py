@@ -13,7 +13,7 @@ from cortex.runtime.v1 import prediction_service_pb2 as pb
 from runtime import config, errors, grpc_bridge, grpc_errors, grpc_pools, http_heads, tracing
 from runtime.awaited import AwaitedCall
 from runtime.bodies import FREE_BYTES
-from runtime.calls import Stage
+from runtime.calls import DEFAULT_PRIORITY, Stage
 from runtime.dispatch import Dispatcher
 from runtime.http_door import HttpDoor
 
@@ -88,7 +88,10 @@ class Predictions:
         call.attempt = http_heads.attempt(attempt.encode())
         call.body, content_type = _payload(request)
         call.fields = _fields(request, content_type, request_id, headers)
-        call.deadline = self._dispatcher.deadline(began, context.time_remaining())
+        told = http_heads.seconds(headers.get("x-request-timeout-ms", "").encode())
+        asked = [limit for limit in (context.time_remaining(), told) if limit is not None]
+        call.deadline = self._dispatcher.deadline(began, min(asked, default=None))
+        call.priority = http_heads.priority(headers.get("x-request-priority", "5").encode()) or DEFAULT_PRIORITY
         self._begin(call, len(data))
         return call
 

@@ -175,6 +175,7 @@ class HttpDoor:
             "processes_per_replica": settings.processes,
             "threads_per_process": settings.threads,
             **self._engine_info(),
+            **({"batching": self._dispatcher.batcher.describe()} if self._dispatcher.batcher is not None else {}),
         }
 
     @staticmethod

@@ -39,6 +39,8 @@ class Exchange(Call):
             fields += (b"accept", head.accept)
         self.body: bytes | slabs.Loan = b""
         self.deadline = 0.0
+        self.priority = head.priority
+        self.signature = None
         self.stage = NEW
         self.link = None
         self.number = 0

@@ -7,6 +7,7 @@ their request or its trace are not kept: no two are alike.
 import httptools
 
 from runtime import errors, tracing
+from runtime.calls import DEFAULT_PRIORITY
 
 MAX_HEAD_BYTES = 64 * 1024
 ATTEMPT_HEADER = b"x-envoy-attempt-count"  # what the gateway tells us, and the predictor need not know
@@ -23,7 +24,7 @@ class Head:
 
     __slots__ = (
         "accept", "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers",
-        "keep_alive", "old", "plain", "preflight", "size", "timeout",
+        "keep_alive", "old", "plain", "preflight", "priority", "size", "timeout",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, known: dict[bytes, bytes], *, keep_alive: bool, old: bool) -> None:
@@ -54,9 +55,12 @@ class Head:
         self.failure: errors.Failure | None = None
         self.timeout: float | None = None
         if (asked := get(b"x-request-timeout-ms")) is not None:
-            self.timeout = _seconds(asked)
+            self.timeout = seconds(asked)
             if self.timeout is None:
                 self.failure = errors.BAD_TIMEOUT
+        self.priority = priority(get(b"x-request-priority"))
+        if not self.priority:
+            self.failure = errors.BAD_PRIORITY
         self.size = 0  # of the body, in a head that is kept
 
 
@@ -83,7 +87,14 @@ def attempt(told: bytes) -> int:
     return int(told) if told.isdigit() and len(told) < 4 else 0
 
 
-def _seconds(told: bytes) -> float | None:
+def priority(told: bytes | None) -> int:
+    """1 is served first, 9 last; 0 where the value is none."""
+    if told is None:
+        return DEFAULT_PRIORITY
+    return int(told) if len(told) == 1 and told.isdigit() else 0
+
+
+def seconds(told: bytes) -> float | None:
     try:
         millis = float(told)
     except ValueError:

@@ -94,6 +94,14 @@ class Link(asyncio.Protocol):
             return len(self.preparing) < self.threads + _PREPARED
         return len(self.permits) < (self.window if alone else self.threads)
 
+    def has_room_for_batch(self) -> bool:
+        """As the only worker: it may have one at hand besides those that it runs."""
+        if self.closed:
+            return False
+        if self.prepares:
+            return len(self.preparing) < 1 + self.threads
+        return len(self.permits) <= self.threads
+
     def connection_made(self, transport: Any) -> None:
         self._data = transport
 

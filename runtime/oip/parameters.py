@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from runtime.calls import DEFAULT_PRIORITY, LAST_PRIORITY
 from runtime.inference import InferError, Parameters
 
 _RESERVED = "triton_"
@@ -32,3 +33,11 @@ def deadline(told: Parameters, began: float, others: float) -> float:
         return others
     asked = began + timeout * _MICROSECOND
     return min(asked, others) if others else asked
+
+
+def priority(told: Parameters) -> int:
+    """1 is served first, 9 last; 0, as in Triton, means the usual."""
+    value = told.get("priority", 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LAST_PRIORITY:
+        raise InferError(400, f"parameter 'priority' must be a whole number from 0 to {LAST_PRIORITY}")
+    return value or DEFAULT_PRIORITY

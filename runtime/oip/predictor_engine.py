@@ -7,7 +7,7 @@ from typing import Any
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
 from runtime.inference import InferError, InferRequest, InferResponse, ModelMetadata, RepositoryEntry, TensorMetadata
-from runtime.oip import datatypes, tensors, wire
+from runtime.oip import datatypes, parameters, tensors, wire
 from runtime.oip.statistics import Statistics
 from runtime.oip.worker_call import WorkerCall
 
@@ -141,6 +141,9 @@ class PredictorEngine:
                     told = value.replace("\0", "").encode("latin-1", "replace")
                     call.fields += (name.encode("latin-1", "replace"), told)
         call.body, call.attempt, call.deadline = body, request.attempt, request.deadline
+        call.priority = parameters.priority(request.parameters)
+        if self._settings.batching is not None:
+            call.signature = tuple((tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in request.inputs)
         request.counted = True
         self._dispatcher.submit(call)
         return call

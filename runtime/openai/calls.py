@@ -34,6 +34,7 @@ class Prediction:
         call.body = body
         call.attempt = exchange.attempt
         call.deadline = dispatcher.deadline(exchange.began, exchange.timeout)
+        call.priority = exchange.priority
         visit.counted = True
 
     async def __aenter__(self) -> "Prediction":

@@ -147,6 +147,8 @@ def construct(
         contract = signature.inspect_instance(instance)
         if service is not None:
             contract.verbs.update(service.methods(instance, is_active))
+        if setup.get("batching"):
+            signature.check_batched(contract)
         return contract
     except signature.Invalid as error:
         raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None

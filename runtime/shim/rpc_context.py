@@ -8,9 +8,9 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
-from . import payload
+from . import frames, payload
 
-DEADLINE = "x-cortex-deadline"  # from the front, in seconds of the machine's monotonic clock
+DEADLINE = frames.DEADLINE_FIELD  # from the front, in seconds of the machine's monotonic clock
 Metadatum = namedtuple("Metadatum", ("key", "value"))
 # HTTP statuses by gRPC code, for logs, metrics and rollouts.
 _HTTP = {

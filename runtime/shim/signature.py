@@ -99,6 +99,16 @@ def inspect_instance(instance: Any) -> Contract:
     return Contract(instance, verbs, after if callable(after) else None)
 
 
+def check_batched(contract: Contract) -> None:
+    """Whether its POST requests can be collected into batches. Raises Invalid."""
+    method = contract.verbs.get("POST")
+    if method is None:
+        raise Invalid("server_side_batching needs predict() or handle_post(), whose calls it collects")
+    if inspect.isgeneratorfunction(method.function) or inspect.isasyncgenfunction(method.function):
+        told = getattr(method.function, "__name__", "predict")
+        raise Invalid(f"{told}() is a generator; with server_side_batching it returns a list with one result per call")
+
+
 def check_class(cls: Any) -> None:
     """What can be said before the constructor, which may take minutes, has run. Raises Invalid."""
     for name in ["predict", "post_predict"] + ["handle_" + verb for verb in _VERBS]:
