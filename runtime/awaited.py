@@ -13,11 +13,23 @@ _CREDIT_STEP = frames.WINDOW_CHUNKS // 4
 class AwaitedCall(Call):
     """`opening` is done once status and headers are known, or `failure` is set. The body comes in `parts()`."""
 
-    __slots__ = ("_parts", "broken", "content_type", "failure", "headers", "opening", "reason", "said", "streams")
+    __slots__ = (
+        "_parts",
+        "_whole",
+        "broken",
+        "content_type",
+        "failure",
+        "headers",
+        "opening",
+        "reason",
+        "said",
+        "streams",
+    )
 
     def __init__(self, began: float) -> None:
         super().__init__(began)
-        self._parts: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._whole: bytes | None = None  # the body of an answer that is no stream
+        self._parts: asyncio.Queue[bytes | None] | None = None  # of one that is
         self.opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.content_type = ""
         self.reason = ""  # an ErrorReason without its prefix, where the worker names one
@@ -28,30 +40,36 @@ class AwaitedCall(Call):
         self.failure: errors.Failure | None = None
 
     def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
+        self._whole = body
         self._open(status, fields)
-        self._parts.put_nowait(body)
-        self._parts.put_nowait(None)
 
     def on_stream_head(self, status: int, fields: Sequence[bytes]) -> None:
         self.streams = True
+        self._parts = asyncio.Queue()
         self._open(status, fields)
 
     def on_stream_chunk(self, data: bytes) -> None:
-        self._parts.put_nowait(data)
+        self._put(data)
 
     def on_stream_end(self, *, broken: bool) -> None:
         if broken:
             self.broken = True
             self.failure = errors.BROKEN_STREAM
-        self._parts.put_nowait(None)
+        self._put(None)
 
     def on_failure(self, failure: errors.Failure) -> None:
         self.failure = failure
         self._start()
-        self._parts.put_nowait(None)
+        self._put(None)
 
     async def parts(self) -> AsyncIterator[bytes]:
         """Grants the worker as much as has been taken."""
+        await self.opening
+        if self._parts is None:
+            whole, self._whole = self._whole, None
+            if whole is not None:
+                yield whole
+            return
         owed = 0
         while (part := await self._parts.get()) is not None:
             yield part
@@ -62,6 +80,10 @@ class AwaitedCall(Call):
 
     async def answer(self) -> bytes:
         """The whole body."""
+        await self.opening
+        if self._parts is None:
+            whole, self._whole = self._whole, None
+            return whole or b""
         return b"".join([part async for part in self.parts()])
 
     @property
@@ -72,7 +94,11 @@ class AwaitedCall(Call):
     @property
     def waiting(self) -> bool:
         """Whether more of the body is here already."""
-        return not self._parts.empty()
+        return self._whole is not None or (self._parts is not None and not self._parts.empty())
+
+    def _put(self, part: bytes | None) -> None:
+        if self._parts is not None:
+            self._parts.put_nowait(part)
 
     def _open(self, status: int, fields: Sequence[bytes]) -> None:
         self.status = self.said = status

@@ -120,8 +120,10 @@ class Replica:
             from runtime.oip import http_door as oip_door
             from runtime.oip import predictor_engine, shared_memory
 
+            predictor = None
             if self._settings.predictor_type != "triton":
-                self._engines.add(predictor_engine.PredictorEngine(self._settings, self._dispatcher))
+                predictor = predictor_engine.PredictorEngine(self._settings, self._dispatcher)
+                self._engines.add(predictor)
             elif self._server is not None:
                 self._engines.add(self._server.engine)
             self._oip = oip_door.OipDoor(
@@ -131,8 +133,9 @@ class Replica:
                 self._serves,
                 lambda: self._dispatcher.wants_headers,
                 shared_memory.Regions(),
+                predictor,
             )
-            self._door.mounts.add(b"v2", self._oip)
+            self._door.mounts.add(b"v2", self._oip, self._oip.quick)
         return self._oip
 
     async def run(self) -> int:

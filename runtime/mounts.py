@@ -20,9 +20,9 @@ class Visit:
         self.exchange = exchange
         self.path = path  # below the mount, without a leading slash
         self.counted = False  # by the dispatcher, which the handler has given the request to
-        self._room = asyncio.Event()
+        self._room: asyncio.Event | None = None
         self._answered = False
-        exchange.on_room = self._room.set
+        exchange.on_room = self._on_room
 
     @property
     def method(self) -> bytes:
@@ -68,8 +68,12 @@ class Visit:
         """A part of the stream; waits while the caller does not read."""
         self.exchange.on_stream_chunk(data)
         while self.exchange.stalled:
-            self._room.clear()
+            self._room = asyncio.Event()
             await self._room.wait()
+
+    def _on_room(self) -> None:
+        if self._room is not None:
+            self._room.set()
 
     def end(self, *, broken: bool = False) -> None:
         self.exchange.on_stream_end(broken=broken)
@@ -86,6 +90,8 @@ class Visit:
 
 
 Handler = Callable[[Visit], Awaitable[None]]
+# Takes a visit at once, without a task, if it can: returns False for what the handler must do. Must not raise.
+Quick = Callable[[Visit], bool]
 
 
 class Mounts:
@@ -93,12 +99,15 @@ class Mounts:
 
     def __init__(self) -> None:
         self._handlers: dict[bytes, Handler] = {}
+        self._quick: dict[bytes, Quick] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.decoding: set[bytes] = set()  # prefixes whose handlers understand a content-encoding
 
-    def add(self, prefix: bytes, handler: Handler) -> None:
+    def add(self, prefix: bytes, handler: Handler, quick: Quick | None = None) -> None:
         """`prefix` is one path segment, such as b"v2"."""
         self._handlers[prefix] = handler
+        if quick is not None:
+            self._quick[prefix] = quick
 
     def takes_encoded(self, path: bytes) -> bool:
         return path[1:].partition(b"/")[0] in self.decoding
@@ -110,6 +119,11 @@ class Mounts:
         if handler is None:
             return False
         visit = Visit(exchange, rest)
+        quick = self._quick.get(prefix)
+        if quick is not None and quick(visit):
+            if not visit.counted:
+                refused(exchange.status, exchange.began)
+            return True
         task = asyncio.ensure_future(self._run(handler, visit, refused))
         exchange.on_cancel = task.cancel
         self._tasks.add(task)

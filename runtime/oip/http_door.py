@@ -7,12 +7,15 @@ from urllib.parse import unquote
 
 import msgspec
 
+from runtime import errors
 from runtime.bodies import Bodies
 from runtime.config import Settings
 from runtime.inference import InferError, InferRequest
 from runtime.mounts import Visit
 from runtime.oip import compression, generate, http_request, http_response, parameters, shared_memory, strict_json
 from runtime.oip.admin import Admins
+from runtime.oip.direct_call import DirectCall
+from runtime.oip.predictor_engine import PredictorEngine
 from runtime.oip.registry import Registry
 from runtime.oip.server import EXTENSIONS, NAME, version
 
@@ -43,7 +46,9 @@ class OipDoor:
         ready: Callable[[], bool],
         wants_headers: Callable[[], bool],
         regions: shared_memory.Regions,
+        predictor: PredictorEngine | None,
     ) -> None:
+        self._predictor = predictor
         self.regions = regions
         self._settings = settings
         self._registry = registry
@@ -51,6 +56,36 @@ class OipDoor:
         self._ready = ready
         self._wants_headers = wants_headers
         self._admins = Admins(settings.admin_token_file)
+
+    def quick(self, visit: Visit) -> bool:
+        """Infer of the predictor in its plainest form, which is nearly all there is."""
+        parts = visit.path.split(b"/")
+        plain = len(parts) == 3 and parts[0] == b"models" and parts[2] == b"infer" and visit.method == b"POST"
+        if not plain or b"%" in parts[1] or visit.header(b"content-encoding"):
+            return False
+        if (accept := visit.header(b"accept-encoding")) and compression.wanted(accept):
+            return False
+        model = parts[1].decode("latin-1")
+        engine = self._predictor
+        if engine is None or not engine.owns(model):
+            return False
+        visit.exchange.on_cancel = _nothing  # from here on we say who counts it
+        try:
+            self._begin(visit, engine, model)
+        except InferError as error:
+            visit.fail(errors.Failure(error.status, error.reason, str(error), error.retry_after, error.headers))
+        return True
+
+    def _begin(self, visit: Visit, engine: PredictorEngine, model: str) -> None:
+        regions = functools.partial(self._regions_for, visit)
+        request, wish = http_request.parse(visit.body, visit.header(http_response.LENGTH_HEADER), model, "", regions)
+        self._address(visit, request)
+        call = DirectCall(engine, visit, wish, regions)
+        visit.exchange.on_cancel = functools.partial(engine.leave, call)
+        try:
+            engine.begin(request, call)
+        finally:
+            visit.counted = request.counted
 
     async def __call__(self, visit: Visit) -> None:
         parts = [unquote(part) for part in visit.path.decode("latin-1").split("/")] if visit.path else []
@@ -223,6 +258,10 @@ class OipDoor:
         entries = await self._registry.index()
         told = [msgspec.to_builtins(entry) for entry in entries if entry.state == "READY" or not only_ready]
         _json(visit, 200, told)
+
+
+def _nothing() -> None:
+    """Nobody to tell that the caller left."""
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
+from runtime.calls import Call
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
 from runtime.inference import InferError, InferRequest, InferResponse, ModelMetadata, RepositoryEntry, TensorMetadata
@@ -33,7 +34,7 @@ class PredictorEngine:
         try:
             await call.opened()
             if not call.streams:
-                response = self._checked(wire.response(call.content_type, await call.answer()))
+                response = self.checked(wire.response(call.content_type, await call.answer()))
             else:
                 response = await self._only(call)
         finally:
@@ -45,10 +46,10 @@ class PredictorEngine:
         try:
             await call.opened()
             if not call.streams:
-                yield self._checked(wire.response(call.content_type, await call.answer()))
+                yield self.checked(wire.response(call.content_type, await call.answer()))
                 return
             async for response in wire.responses(call.parts()):
-                yield self._checked(response)
+                yield self.checked(response)
             call.check()
             yield InferResponse(self.name, VERSION, request.id, [])
         finally:
@@ -125,12 +126,28 @@ class PredictorEngine:
             self._described = offer, ModelMetadata(self.name, (VERSION,), _PLATFORM, inputs, outputs)
         return self._described[1]
 
+    def begin(self, request: InferRequest, call: Call) -> None:
+        """Submits `call`, which hears of its own end. Raises InferError when it is not even submitted."""
+        self._give(call, request, *wire.request(request))
+
+    def leave(self, call: Call) -> None:
+        """The caller of `begin` has left."""
+        self._dispatcher.cancel(call)
+        self.ended(call, ok=False)
+
+    def ended(self, call: Call, *, ok: bool) -> None:
+        self._statistics.ended(time.monotonic() - call.began, call.queued_for, ok=ok)
+
     def _submit(self, request: InferRequest, content_type: bytes, body: bytes, accept: str = "") -> WorkerCall:
+        call = WorkerCall(request.began)
+        self._give(call, request, content_type, body, accept)
+        return call
+
+    def _give(self, call: Call, request: InferRequest, content_type: bytes, body: bytes, accept: str = "") -> None:
         self._check(request.model, request.version)
         tensors.check_declared(request, self._metadata())
         if self._dispatcher.verbs and "POST" not in self._dispatcher.verbs:
             raise InferError(400, f"model {self.name!r} has no predict() or handle_post()", "NOT_IMPLEMENTED")
-        call = WorkerCall(request.began)
         path = b"/v2/models/%b/versions/1/infer" % self.name.encode()
         call.fields = [b"POST", path, b"", content_type, request.request_id.encode(), request.traceparent]
         if accept:
@@ -146,25 +163,19 @@ class PredictorEngine:
             call.signature = tuple((tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in request.inputs)
         request.counted = True
         self._dispatcher.submit(call)
-        return call
 
     def _end(self, call: WorkerCall) -> None:
         self._dispatcher.cancel(call)
-        seconds = time.monotonic() - call.began
-        self._statistics.ended(seconds, call.queued_for, ok=call.failure is None and 200 <= call.status < 400)
+        self.ended(call, ok=call.failure is None and 200 <= call.status < 400)
 
     async def _only(self, call: WorkerCall) -> InferResponse:
         """The single response of a predictor that yields."""
-        found = [response async for response in wire.responses(call.parts())]
+        whole = await call.answer()
         call.check()
-        if len(found) != 1:
-            told = f"the predictor gave {len(found)} responses; only generate_stream and the streaming RPC take those"
-            raise InferError(400, told)
-        found[0].final = True
-        return self._checked(found[0])
+        return self.checked(wire.only(bytearray(whole)))
 
     @staticmethod
-    def _checked(response: InferResponse) -> InferResponse:
+    def checked(response: InferResponse) -> InferResponse:
         for tensor in response.outputs:
             if not wire.fits(tensor):
                 told = f"output {tensor.name!r} ({tensor.datatype}) is not as large as its shape {list(tensor.shape)}"

@@ -65,18 +65,35 @@ def _message(head_size: int, body: bytes) -> InferResponse:
 async def responses(chunks: AsyncIterator[bytes]) -> AsyncIterator[InferResponse]:
     """The messages of a stream, however they were cut."""
     rest = bytearray()
-    begin = shim.STREAM_HEAD.size
     async for chunk in chunks:
         rest += chunk
-        while len(rest) >= begin:
-            head, size = shim.STREAM_HEAD.unpack_from(rest)
-            end = begin + head + size
-            if len(rest) < end:
-                break
-            message = _message(head, bytes(memoryview(rest)[begin:end]))
-            message.final = False
-            del rest[:end]
+        while (message := _first(rest)) is not None:
             yield message
+
+
+def only(rest: bytearray) -> InferResponse:
+    """The single message of a stream. Raises InferError when there are more, or none."""
+    found = _first(rest)
+    if found is None or rest:
+        told = "the predictor did not yield exactly one response; generate_stream and the streaming RPC take several"
+        raise InferError(400, told)
+    found.final = True
+    return found
+
+
+def _first(rest: bytearray) -> InferResponse | None:
+    """Takes the first message out of `rest`, once it is whole."""
+    begin = shim.STREAM_HEAD.size
+    if len(rest) < begin:
+        return None
+    head, size = shim.STREAM_HEAD.unpack_from(rest)
+    end = begin + head + size
+    if len(rest) < end:
+        return None
+    message = _message(head, bytes(memoryview(rest)[begin:end]))
+    message.final = False
+    del rest[:end]
+    return message
 
 
 def fits(tensor: Tensor) -> bool:

@@ -78,8 +78,7 @@ class Request:
 
     def asked(self) -> tensors.Tensors:
         """Which outputs are wanted, and the rest of what is said beside the tensors."""
-        head = int(parameter(self.content_type, "header"))
-        return tensors.Tensors(json.loads(self.body[:head]))
+        return tensors.Tensors(json.loads(self.body[: tensors.head_size(self.content_type)]))
 
     def model(self) -> tuple[str, str]:
         """Name and version in the path /v2/models/<name>/versions/<version>/infer."""
@@ -106,7 +105,7 @@ class Request:
             if lowered.startswith("application/json"):
                 return _parse_json(self.body)
             if lowered.startswith(tensors.TYPE):
-                return tensors.decode(self.body, int(parameter(kind, "header")))
+                return tensors.decode(self.body, tensors.head_size(kind))
             if lowered.startswith("text/plain"):
                 return self.body.decode(parameter(kind, "charset") or "utf-8")
             if lowered.startswith("multipart/form"):

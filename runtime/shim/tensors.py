@@ -16,6 +16,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from . import encode
+
 TYPE = "application/vnd.cortex.tensors"
 STREAM_TYPE = "application/vnd.cortex.tensor-stream"
 # In front of each message of a stream: lengths of its JSON and of what is behind it.
@@ -63,9 +65,14 @@ def numpy() -> Any:
 # From the front.
 
 
+def head_size(content_type: str) -> int:
+    """Of a message, as its content type tells."""
+    return int(content_type[content_type.index("=") + 1 :])
+
+
 def decode(body: bytes, head_size: int) -> Tensors:
     """Raises Unfit."""
-    told = json.loads(body[:head_size])
+    told = json.loads(body[:head_size].decode("utf-8"))
     found = Tensors(told)
     at = head_size
     library = numpy()
@@ -140,14 +147,16 @@ class Encoder:
                 raise Unfit(f"there is no output {name!r}; there are: {', '.join(named)}")
             datatype, shape, data = _raw(named[name], self._datatypes.get(name, ""))
             buffers.append(data)
-            told = {"name": name, "datatype": datatype, "shape": list(shape)}
-            outputs.append(dict(told, parameters={"binary_data_size": len(data)}))
+            size = {"binary_data_size": len(data)}
+            outputs.append({"name": name, "datatype": datatype, "shape": list(shape), "parameters": size})
         head: dict[str, Any] = {"model_name": model, "model_version": version, "outputs": outputs}
         if asked.id:
             head["id"] = asked.id
-        return json.dumps(head, separators=(",", ":")).encode(), buffers
+        return encode.to_json(head), buffers
 
     def _named(self, result: Any) -> dict[str, Any]:
+        if type(result) is dict:
+            return result
         if isinstance(result, collections.abc.Mapping):
             return {str(name): value for name, value in result.items()}
         several = len(self._order) > 1 and isinstance(result, (list, tuple))
