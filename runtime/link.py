@@ -83,6 +83,15 @@ class Link(asyncio.Protocol):
         return bool(self.permits or self.preparing)
 
     @property
+    def abandoned(self) -> list[int]:
+        """What computes though nobody waits for it any more; a batch is abandoned when all of its calls are."""
+        return [
+            first
+            for first in self.permits
+            if all(self.calls.get(first + n, self) is None for n in range(self.batches.get(first, 1)))
+        ]
+
+    @property
     def load(self) -> int:
         return len(self.permits) + len(self.preparing)
 

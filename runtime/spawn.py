@@ -21,6 +21,8 @@ from runtime.shim import frames
 _SHIM = pathlib.Path(__file__).parent / "shim" / "__main__.py"
 # AWS_: the node's credentials fetch models; the user's code gets the variables that the API itself names.
 _PRIVATE = ("PYTHON", "CORTEX_", "VIRTUAL_ENV", "GRPC_", "AWS_")
+# Numeric libraries start as many threads as there are cores, in every worker, unless these say otherwise.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Process(Protocol):
@@ -81,9 +83,11 @@ def exit_text(code: int | None) -> str:
     return f"exited with status {code}"
 
 
-def environment(python: str, own: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
-    """The worker's environment: ours without what is ours, the user's venv in front, then the user's variables."""
-    env = {name: value for name, value in base.items() if not name.startswith(_PRIVATE)}
+def environment(python: str, own: Mapping[str, str], base: Mapping[str, str], workers: int = 1) -> dict[str, str]:
+    """The worker's environment: ours without what is ours, the user's venv in front, then the user's variables. Native
+    threads are the cores divided by the workers, where neither the node nor the user has said how many."""
+    env = dict.fromkeys(_THREADS, str(max(1, _cores() // workers)))
+    env |= {name: value for name, value in base.items() if not name.startswith(_PRIVATE)}
     folder = pathlib.Path(python).parent
     env["PATH"] = os.pathsep.join([str(folder), env.get("PATH", os.defpath)])
     if (folder.parent / "pyvenv.cfg").exists():
@@ -94,6 +98,10 @@ def environment(python: str, own: Mapping[str, str], base: Mapping[str, str]) ->
     # Without bytecode every start compiles the user's libraries anew, which costs seconds.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     return env | dict(own)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Interpreter:

@@ -41,6 +41,7 @@ class Sight:
         self.progress = (0, 0)
         self.progressed = now
         self.measured = 0.0
+        self.abandoned: dict[int, float] = {}  # calls that run though nobody waits, since when
         self.max_requests = int(max_requests * rng.uniform(0.9, 1.1)) if max_requests else 0
 
 
@@ -79,6 +80,8 @@ class Watch:
         self._look_at_state(life, sight, _state(life.pid), now)
         if life.loaded and life.state != "STOPPED":
             self._look_at_progress(life, sight, now)
+            if self._policy.kill_on_cancel:
+                self._look_at_cancelled(life, sight, now)
             if sight.max_requests and life.link.sent >= sight.max_requests:
                 life.ask_for_successor(f"it has served {life.link.sent} requests (max_requests)")
         if self._policy.memory_bytes and now - sight.measured >= _MEMORY_INTERVAL:
@@ -110,6 +113,13 @@ class Watch:
         elif self._policy.hang_timeout and now - sight.progressed > self._policy.hang_timeout:
             text = f"made no progress for {self._policy.hang_timeout:g} s (worker.hang_timeout), so it was ended"
             life.kill("WORKER_DIED", text)
+
+    def _look_at_cancelled(self, life: Life, sight: Sight, now: float) -> None:
+        """What was cancelled had time to end: plain code at its next bytecode, native code when it returns."""
+        sight.abandoned = {number: sight.abandoned.get(number, now) for number in life.link.abandoned}
+        if any(now - since > self._policy.cancel_grace for since in sight.abandoned.values()):
+            grace = f"{self._policy.cancel_grace:g} s (worker.cancel_grace)"
+            life.kill("WORKER_DIED", f"went on with a cancelled request for {grace}, so it was ended")
 
     async def _look_at_memory(self, life: Life, sight: Sight, now: float) -> None:
         limit, pid = self._policy.memory_bytes, life.pid

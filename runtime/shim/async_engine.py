@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
-from . import async_batches, control, encode, frames, logs, signature, stream
+from . import async_batches, control, encode, frames, lag, logs, signature, stream
 from .execute import Executor, fields, run_after, split
 from .payload import Request
 
@@ -87,6 +87,7 @@ class Engine(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._jobs: dict[int, TaskJob] = {}
+        self._lag = lag.Watchdog(self._loop, lambda: bool(self._jobs))
         self._batch: async_batches.Incoming | None = None
         self._following = 0
         self._settled = asyncio.Event()
@@ -132,6 +133,7 @@ class Engine(asyncio.Protocol):
 
     def start(self, job: TaskJob, work: Coroutine[Any, Any, None]) -> None:
         self._jobs[job.number] = job
+        self._lag.wake()
         job.task = self._loop.create_task(work)
         # Not in a `finally` of the task: one cancelled before its first step never runs.
         job.task.add_done_callback(functools.partial(self._done, job))

@@ -30,10 +30,15 @@ def main(fds: list[int], front: int) -> None:
     os.set_inheritable(fd, False)
     plan = _receive_plan(sock)
     loaded = None
+    # Modules are made to stay: collections among them take time and free nothing.
+    gc.disable()
     try:
         names = _prepare(plan)
         if loading:
+            gc.enable()
             loaded = template.Template(plan["setup"], *loading)
+            gc.collect()
+            gc.disable()
     except preload.Unusable as error:
         _end(sock, {"unusable": str(error)})
     except loader.LoadError as error:
@@ -77,6 +82,7 @@ def _serve(sock: socket.socket, front: int) -> list[int]:
         pid = _fork()
         if pid == 0:
             sock.close()
+            gc.enable()
             _become_worker(fds, front)
             return fds[:-2]
         for fd in fds:
@@ -87,7 +93,6 @@ def _serve(sock: socket.socket, front: int) -> list[int]:
 def _fork() -> int:
     """The worker's pid; 0 in the worker. When this returns, the worker is the front's child."""
     # What exists now is never looked at by a collection again, so that its pages stay shared.
-    gc.collect()
     gc.freeze()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -116,3 +116,42 @@ def test_a_worker_that_hangs_is_ended(tmp_path: pathlib.Path) -> None:
         assert replica.client.post("/").status_code == 200
         assert pid not in replica.worker_pids
         assert "made no progress for 0.5 s" in replica.wait_line("restarting")["message"]
+
+
+def test_a_cancelled_request_that_goes_on_costs_its_worker(tmp_path: pathlib.Path) -> None:
+    source = SOURCE.replace("self):", "self, query_params):").replace("0.015", "float(query_params.get('s', 0))")
+    policy = {"worker": {"onCancel": "CANCEL_POLICY_KILL", "cancelGrace": "0.5s"}}
+    with running(tmp_path, source, predictor=policy) as replica:
+        (pid,) = replica.worker_pids
+        late = replica.client.post("/?s=30", headers={"x-request-timeout-ms": "100"})
+        assert late.status_code == 504
+        assert replica.client.post("/").status_code == 200
+        assert pid not in replica.worker_pids
+        assert "went on with a cancelled request" in replica.wait_line("restarting")["message"]
+
+
+def test_a_blocked_event_loop_is_told(tmp_path: pathlib.Path) -> None:
+    source = SOURCE.replace("def predict(self):", "async def predict(self, query_params):")
+    source = source.replace("0.015", "float(query_params.get('s', 0))")
+    with running(tmp_path, source) as replica:
+        assert replica.client.post("/?s=1.2").status_code == 200
+        assert replica.wait_line("the event loop stood still")["level"] == "warning"
+
+
+async def test_a_batch_that_a_stopped_worker_has_not_begun(tmp_path: pathlib.Path) -> None:
+    source = SOURCE.replace("self):", "self, payload):").replace("return 1", "return payload")
+    predictor = {
+        "processesPerReplica": WORKERS,
+        "serverSideBatching": {"maxBatchSize": 4, "batchInterval": "0.005s"},
+    }
+    with running(tmp_path, source, predictor=predictor) as replica:
+        before = replica.worker_pids
+        async with loaded(replica, "SIGSTOP and SIGCONT of each, batching") as driver:
+            for victim in before:
+                os.kill(victim, signal.SIGSTOP)
+                await until(lambda: any(worker["state"] == "STOPPED" for worker in replica.state["workers"]))
+                os.kill(victim, signal.SIGCONT)
+                await until(lambda: set(replica.worker_pids) == set(before))
+            os.kill(before[0], signal.SIGSTOP)
+            await until(replaced(replica, {before[0]}))
+        assert len(driver.record.failed()) <= 4
