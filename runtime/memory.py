@@ -26,7 +26,10 @@ def has_room(pid: int, others: Iterable[int], limit: int) -> bool:
     more = int(proportional(pid) * _SPARE)
     if limit and sum(map(proportional, others)) + more > limit:
         return False
-    return more <= min(_available(), _cgroup_room(_CGROUP))
+    own = ""
+    with contextlib.suppress(OSError):
+        own = pathlib.Path("/proc/self/cgroup").read_text()
+    return more <= min(_available(), cgroup_room(_CGROUP, own))
 
 
 def _available() -> int:
@@ -37,12 +40,11 @@ def _available() -> int:
     return 1 << 62
 
 
-def _cgroup_room(root: pathlib.Path) -> int:
-    """What our own cgroup (version 2) still allows; page cache in it makes room when it must."""
+def cgroup_room(root: pathlib.Path, own: str) -> int:
+    """What cgroups (version 2) still allow; page cache in them makes way. `own` is the text of /proc/self/cgroup."""
     room = 1 << 62
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        path = pathlib.Path("/proc/self/cgroup").read_text().split("0::", 1)[1].split("\n")[0]
-        group = root / path.lstrip("/")
+    with contextlib.suppress(IndexError):
+        group = root / own.split("0::", 1)[1].split("\n")[0].lstrip("/")
         while group != root.parent:
             room = min(room, _room_in(group))
             group = group.parent

@@ -83,11 +83,9 @@ def exit_text(code: int | None) -> str:
     return f"exited with status {code}"
 
 
-def environment(python: str, own: Mapping[str, str], base: Mapping[str, str], workers: int = 1) -> dict[str, str]:
-    """The worker's environment: ours without what is ours, the user's venv in front, then the user's variables. Native
-    threads are the cores divided by the workers, where neither the node nor the user has said how many."""
-    env = dict.fromkeys(_THREADS, str(max(1, _cores() // workers)))
-    env |= {name: value for name, value in base.items() if not name.startswith(_PRIVATE)}
+def environment(python: str, own: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
+    """The worker's environment: ours without what is ours, the user's venv in front, then the user's variables."""
+    env = {name: value for name, value in base.items() if not name.startswith(_PRIVATE)}
     folder = pathlib.Path(python).parent
     env["PATH"] = os.pathsep.join([str(folder), env.get("PATH", os.defpath)])
     if (folder.parent / "pyvenv.cfg").exists():
@@ -100,8 +98,10 @@ def environment(python: str, own: Mapping[str, str], base: Mapping[str, str], wo
     return env | dict(own)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def native_threads(workers: int) -> dict[str, str]:
+    """Cores divided by the workers; for where neither the node nor the user has said how many."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return dict.fromkeys(_THREADS, str(max(1, cores // workers)))
 
 
 class Interpreter:

@@ -93,7 +93,8 @@ class Pool:
         self.dispatcher = dispatcher
         self.log = log
         self.watch = watch
-        env = spawn.environment(settings.python, settings.env, os.environ, settings.processes)
+        base = {**spawn.native_threads(settings.processes), **os.environ}
+        env = spawn.environment(settings.python, settings.env, base)
         self._interpreter = spawn.Interpreter(settings.python, env, settings.setup["project_dir"])
         self.failure: LoadFailure | None = None
         self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import os
 import pathlib
 import random
 
@@ -187,6 +188,12 @@ def test_a_worker_knows_the_environment_it_is_in(tmp_path: pathlib.Path, mark: s
     base = {"PATH": "/usr/bin", "CORTEX_HOME": "/ours", "VIRTUAL_ENV": "/ours"}
     made = spawn.environment(str(tmp_path / "bin/python"), {"A": "b"}, base)
     assert made == {"PATH": f"{tmp_path}/bin:/usr/bin", variable: str(tmp_path), "A": "b"}
+
+
+def test_workers_divide_the_cores() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert spawn.native_threads(1)["OMP_NUM_THREADS"] == str(cores)
+    assert set(spawn.native_threads(1000).values()) == {"1"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""What the fork server would import, read from a predictor's source."""
+
+import pathlib
+
+import pytest
+
+from runtime.shim import preload
+
+
+def find(folder: pathlib.Path, source: str) -> list[str]:
+    (folder / "predictor.py").write_text(source)
+    return [name for name, _ in preload.find(str(folder), "", "predictor.py")]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import numpy, scipy.stats\nfrom PIL import Image", ["numpy", "scipy.stats", "PIL"]),
+        ('"""Says."""\nfrom __future__ import annotations\nX = 1\nimport numpy', ["numpy"]),
+        ("def f():\n    import torch\nimport numpy", ["numpy"]),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch\nimport numpy", ["typing", "numpy"]),
+        # What is set before an import is meant for it.
+        ("import os\nos.environ['A'] = 'b'\nimport numpy", ["os"]),
+        ("import os\nos.putenv('A', 'b')\nimport numpy", ["os"]),
+        ("import sys\nX = sys.path.append('a')\nimport numpy", ["sys"]),
+        ("try:\n    import torch\nexcept ImportError:\n    torch = None\nimport numpy", []),
+        # What does not survive a fork is left to the workers.
+        ("import grpc\nimport tensorflow as tf\nfrom jax import numpy\nimport json", ["json"]),
+        ("this is no Python", []),
+        ("from . import sibling\nimport numpy", ["numpy"]),
+    ],
+)
+def test_imports_at_the_top(tmp_path: pathlib.Path, source: str, expected: list[str]) -> None:
+    assert find(tmp_path, source) == expected
+
+
+def test_modules_of_the_project_are_read_and_not_imported(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "inner.py").write_text("import package.inner\nimport scipy")
+    (tmp_path / "numpy.py").write_text("import csv")
+    (tmp_path / "native.cpython-311-x86_64-linux-gnu.so").touch()
+    assert find(tmp_path, "from package import inner\nimport package.inner\nimport numpy, native") == ["scipy", "csv"]
+
+
+def test_what_is_not_installed_is_left_to_the_worker(tmp_path: pathlib.Path) -> None:
+    assert preload.load([("no_such_module", ())], str(tmp_path)) == []
+
+
+def test_a_failing_import_makes_the_process_unusable(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "breaks_on_import.py").write_text("raise ValueError('no')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(preload.Unusable, match="import breaks_on_import failed: ValueError: no"):
+        preload.load([("breaks_on_import", ())], "/elsewhere")
