@@ -47,7 +47,7 @@ def test_constructors_and_verbs(tmp_path: pathlib.Path) -> None:
         assert client.request("DELETE", "/", headers={"X-Told": "yes"}).json() == ["yes", "mine"]
         assert client.post("/").content == b"null"
         # A body is parsed only for who asks for it.
-        malformed = {"content": b"{", "headers": {"content-type": "application/json", "x-told": "no"}}
+        malformed: dict[str, Any] = {"content": b"{", "headers": {"content-type": "application/json", "x-told": "no"}}
         assert client.request("DELETE", "/", **malformed).status_code == 200
         assert client.put("/", **malformed).status_code == 400
 
