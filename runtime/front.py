@@ -57,6 +57,7 @@ class Replica:
             batching=settings.batching,
         )
         self._asks = asks.Asks()
+        self._asks.register("metrics", self._metrics.custom.answer)
         self._repository: Repository | None = None
         self._pool: workers.Pool | None = None
         self._server: ModelServer | None = None

@@ -5,7 +5,7 @@ import math
 import time
 
 from cortex.monitor.v1 import monitor_service_pb2 as pb
-from runtime import sketch
+from runtime import custom_metrics, sketch
 
 MAX_CLASSES = 1000
 _COUNTED = 256
@@ -63,6 +63,7 @@ class Metrics:
         self.latency = sketch.Sketch()
         self.queue_time = sketch.Sketch()
         self.predictions = Predictions()
+        self.custom = custom_metrics.CustomMetrics()
         self._tracked = False
         self._since = time.time()
 
@@ -95,6 +96,7 @@ class Metrics:
             in_flight=in_flight,
             queued=queued,
             predictions=self.predictions.take() if self._tracked else None,
+            custom_metrics=self.custom.take(),
         )
         report.start_time.FromNanoseconds(int(self._since * 1e9))
         report.end_time.FromNanoseconds(int(now * 1e9))

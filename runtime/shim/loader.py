@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import asks, models, rpc, signature
+from . import asks, custom_metrics, models, rpc, signature
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -137,7 +137,7 @@ def construct(
         "python_client": model_client,
         "model_client": model_client,
         "job_spec": lambda: None,
-        "metrics_client": models.MetricsClient,
+        "metrics_client": lambda: custom_metrics.MetricsClient(asker),
         **_framework_clients(setup["predictor_type"], asker),
         "proto_module_pb2": lambda: service.module if service else None,
     }

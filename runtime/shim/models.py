@@ -227,19 +227,3 @@ class ModelClient:
 
 def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-class MetricsClient:
-    """Takes what the ancestor's statsd client took. Custom metrics are not in effect yet; the log says so once."""
-
-    def __init__(self) -> None:
-        logging.getLogger("cortex").warning("metrics_client is not in effect yet: its values are discarded")
-
-    def gauge(self, metric: str, value: float, tags: dict[str, str] | None = None) -> None:
-        """Discards the value."""
-
-    def increment(self, metric: str, value: float = 1, tags: dict[str, str] | None = None) -> None:
-        """Discards the value."""
-
-    def histogram(self, metric: str, value: float, tags: dict[str, str] | None = None) -> None:
-        """Discards the value."""

@@ -1,18 +1,21 @@
 """Protobuf in, model out, and back. What comes in is checked here, field by field, before it is counted."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from cortex.monitor.v1 import monitor_service_pb2 as pb
 from services.chassis import errors, names
-from services.monitor import model, sketch
+from services.monitor import custom, model, sketch
 
 DEFAULT_WINDOW = 15 * model.MINUTE
 MOST_STATUSES = 1000
 LONGEST_CLASS = 256
 _LONGEST_ID = 253
+_MOST_TAGS = 16
+_LABEL = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,200}")
 _MOST_COUNT = 10**12
 _LARGEST_SUM = 1e300
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -31,7 +34,7 @@ def report(message: pb.ReportMetricsRequest) -> model.Report:
         api=message.api, revision=message.revision, replica=message.replica, sequence=message.sequence,
         start=message.start_time.ToNanoseconds() / 1e9, end=message.end_time.ToNanoseconds() / 1e9,
         tally=tally(message), in_flight=message.in_flight, queued=message.queued,
-        lost_total=message.lost_observations,
+        lost_total=message.lost_observations, custom_metrics=[_custom(one) for one in message.custom_metrics],
     )  # fmt: skip
 
 
@@ -43,6 +46,16 @@ def tally(message: pb.ReportMetricsRequest) -> model.Tally:
         values=to_sketch(predictions.values), other_classes=predictions.other_classes,
         unreadable=predictions.unreadable,
     )  # fmt: skip
+
+
+def _custom(message: pb.CustomMetric) -> custom.Sample:
+    kind = message.WhichOneof("value")
+    tags = tuple(sorted(message.tags.items()))
+    if kind == "histogram":
+        return custom.Sample("histogram", message.name, tags, to_sketch(message.histogram))
+    if kind == "increase":
+        return custom.Sample("counter", message.name, tags, message.increase)
+    return custom.Sample("gauge", message.name, tags, message.gauge)
 
 
 def to_sketch(message: pb.Sketch) -> sketch.Sketch:
@@ -153,6 +166,7 @@ def _problems(message: pb.ReportMetricsRequest) -> Iterator[tuple[str, str]]:
         yield "requests_by_status", "and the other counts must not be negative"
     yield from _sketch_problems({"latency": message.latency, "queue_time": message.queue_time})
     yield from _prediction_problems(message.predictions)
+    yield from _custom_problems(message.custom_metrics)
 
 
 def _prediction_problems(message: pb.PredictionSummary) -> Iterator[tuple[str, str]]:
@@ -162,6 +176,20 @@ def _prediction_problems(message: pb.PredictionSummary) -> Iterator[tuple[str, s
     if not _are_counts([message.other_classes, message.unreadable, *classes.values()]):
         yield "predictions", "must not hold negative counts"
     yield from _sketch_problems({"predictions.values": message.values})
+
+
+def _custom_problems(given: Sequence[pb.CustomMetric]) -> Iterator[tuple[str, str]]:
+    if len(given) > custom.MOST_SERIES:
+        yield "custom_metrics", f"must be at most {custom.MOST_SERIES}"
+    for one in given[: custom.MOST_SERIES]:
+        if not all(_LABEL.fullmatch(name) for name in (one.name, *one.tags)) or one.name.startswith("cortex_"):
+            yield "custom_metrics", "must have names as Prometheus allows them, not beginning with cortex_"
+        elif len(one.tags) > _MOST_TAGS or any(len(value) > LONGEST_CLASS for value in one.tags.values()):
+            yield "custom_metrics", f"must have at most {_MOST_TAGS} tags of {LONGEST_CLASS} characters"
+        elif not (math.isfinite(one.gauge) and 0 <= one.increase < math.inf):
+            yield "custom_metrics", "must have finite values, and counters that do not fall"
+        elif problem := _sketch_problem(one.histogram):
+            yield "custom_metrics.histogram", problem
 
 
 def _sketch_problems(given: Mapping[str, pb.Sketch]) -> Iterator[tuple[str, str]]:

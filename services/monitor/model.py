@@ -7,7 +7,7 @@ is frozen.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from services.monitor import sketch
+from services.monitor import custom, sketch
 
 MOST_CLASSES = 1000
 SECOND, MINUTE, HOUR = 1, 60, 3600
@@ -73,6 +73,7 @@ class Report:
     in_flight: int = 0
     queued: int = 0
     lost_total: int = 0
+    custom_metrics: Sequence[custom.Sample] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

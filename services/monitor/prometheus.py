@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client import core
 from prometheus_client.registry import Collector
 
-from services.monitor import history, model, registry, sketch, windows
+from services.monitor import custom_families, history, model, registry, sketch, windows
 
 SHOWN_SECONDS = 300.0
 QUANTILE_SECONDS = 60.0
@@ -49,6 +49,7 @@ class MonitorCollector(Collector):
         yield from _gauges(shown, now)
         yield _predictions(shown)
         yield from _counters(shown)
+        yield from custom_families.families(shown)
         yield from self._own()
 
     def _shown(self, now: float) -> Iterator[Shown]:

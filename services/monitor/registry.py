@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from services.chassis import errors
-from services.monitor import model, windows
+from services.monitor import custom, model, windows
 
 FRESH_SECONDS = 5.0
 FORGOTTEN_SECONDS = 3600.0
@@ -43,6 +43,7 @@ class Revision:
     replicas: dict[str, Replica]
     unsaved: set[tuple[int, int]]
     arrived: float = 0.0
+    custom_metrics: custom.Series = dataclasses.field(default_factory=custom.Series)
 
 
 class Registry:
@@ -75,6 +76,7 @@ class Registry:
         at = min(max(report.end, now - _LATEST_SECONDS), now) if report.end < now + _EARLIEST_SECONDS else now
         replica.timeline.add(at, report.tally)
         revision.total.add(report.tally)
+        revision.custom_metrics.add(report.custom_metrics)
         if not report.tally.empty:
             touched = revision.timeline.add(at, report.tally)
             revision.unsaved.update(key for key in touched if key[0] != model.SECOND)

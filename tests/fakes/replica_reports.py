@@ -21,10 +21,12 @@ def message(
     sequence: int = 1, *, end: float, replica: str = "iris-r1-abcde", revision: str = "r1-aaaa", api: str = API,
     statuses: Mapping[int, int] | None = None, latencies: Sequence[float] = (), in_flight: int = 0, lost: int = 0,
     classes: Mapping[str, int] | None = None, values: Sequence[float] = (), seconds: float = 1.0,
+    custom: Sequence[pb.CustomMetric] = (),
 ) -> pb.ReportMetricsRequest:  # fmt: skip
     made = pb.ReportMetricsRequest(
         api=api, revision=revision, replica=replica, sequence=sequence, start_time=stamp(end - seconds),
         end_time=stamp(end), requests_by_status=dict(statuses or {}), in_flight=in_flight, lost_observations=lost,
+        custom_metrics=custom,
     )  # fmt: skip
     if latencies:
         made.latency.CopyFrom(sketch_of(latencies))

@@ -163,3 +163,41 @@ def test_metrics_reach_the_monitor(tmp_path: pathlib.Path, kind: str, key: str) 
         assert classes == {"cat": 2, "dog": 1}
     else:
         assert sum(report.predictions.values.count for report in monitor.reports) == 3
+
+
+CUSTOM = """
+import numpy
+
+class PythonPredictor:
+    def __init__(self, config, metrics_client):
+        self.metrics = metrics_client
+        for number in range(3):
+            metrics_client.gauge(metric="model.size", value=number, tags={"layer": "first"})
+
+    def predict(self, payload):
+        self.metrics.increment("seen")
+        self.metrics.increment("seen", 2, {"kind": "b"})
+        self.metrics.histogram("length", numpy.float32(payload))
+        self.metrics.gauge("seen", 1)
+        self.metrics.gauge("cortex_mine", 1)
+        self.metrics.gauge("text", "no number")
+        return payload
+"""
+
+
+def test_metrics_of_the_users_own_reach_the_monitor(tmp_path: pathlib.Path) -> None:
+    monitor = Monitor()
+    with serving(Collector(), monitor) as address:
+        with running(tmp_path, CUSTOM, config={"monitorAddress": address}) as replica:
+            for number in (1, 2, 3):
+                assert replica.client.post("/", json=number).status_code == 200
+            for text in ("'seen' is a counter already", "'cortex_mine' is the platform's", "'text' was not taken"):
+                replica.wait_line(text)
+        told = [metric for report in monitor.reports for metric in report.custom_metrics]
+    assert {metric.gauge for metric in told if metric.name == "model_size"} == {2}
+    assert {dict(metric.tags)["layer"] for metric in told if metric.name == "model_size"} == {"first"}
+    assert sum(metric.increase for metric in told if metric.name == "seen" and not metric.tags) == 3
+    assert sum(metric.increase for metric in told if metric.name == "seen" and metric.tags) == 6
+    lengths = [metric.histogram for metric in told if metric.name == "length"]
+    assert (sum(one.count for one in lengths), sum(one.sum for one in lengths)) == (3, 6)
+    assert {metric.name for metric in told} == {"model_size", "seen", "length"}

@@ -6,8 +6,10 @@ from prometheus_client import exposition as client_exposition
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from cortex.monitor.v1 import monitor_service_pb2 as pb
+from services.chassis import errors
 from services.monitor import exposition, history, prometheus, registry
-from tests.fakes.replica_reports import report
+from tests.fakes.replica_reports import report, sketch_of
 
 NOW = 1_000_000_000.0
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -112,3 +114,41 @@ def test_a_failure_to_render_is_an_error_of_ours() -> None:
         raise RuntimeError("bug")
 
     assert exposition.respond(b"GET /metrics HTTP/1.1\r\n\r\n", fail).startswith(b"HTTP/1.1 500 ")
+
+
+def test_metrics_of_the_users_own(scrape: Scrape) -> None:
+    counter = pb.CustomMetric(name="seen", tags={"kind": "b", "api": "mine"}, increase=2)
+    told = [
+        pb.CustomMetric(name="size", gauge=5), counter, pb.CustomMetric(name="seen", increase=1),
+        pb.CustomMetric(name="length", histogram=sketch_of([0.2, 30.0])), pb.CustomMetric(name="size", increase=1),
+    ]  # fmt: skip
+    scrape.memory.take(report(1, end=NOW, custom=told), NOW)
+    scrape.memory.take(report(2, end=NOW + 1, custom=[counter, pb.CustomMetric(name="size", gauge=4)]), NOW)
+    found = scrape.samples()
+    assert found[key("size")] == 4
+    assert found[key("seen_total", kind="", tag_api="")] == 1
+    assert found[key("seen_total", kind="b", tag_api="mine")] == 4
+    assert found[key("length_bucket", le="0.25")] == 1
+    assert found[key("length_count")] == 2 and found[key("length_sum")] == pytest.approx(30.2)
+    scrape.memory.take(
+        report(3, end=NOW + 2, custom=[pb.CustomMetric(name=f"s{n}", gauge=1) for n in range(1000)]), NOW
+    )
+    scrape.memory.take(report(4, end=NOW + 3, custom=[pb.CustomMetric(name="beyond", gauge=1)]), NOW)
+    assert key("s1") in scrape.samples() and key("beyond") not in scrape.samples()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pb.CustomMetric(name="cortex_requests", gauge=1),
+        pb.CustomMetric(name="a b", gauge=1),
+        pb.CustomMetric(name="a", tags={"b c": ""}, gauge=1),
+        pb.CustomMetric(name="a", tags={"b": "c" * 257}, gauge=1),
+        pb.CustomMetric(name="a", gauge=float("nan")),
+        pb.CustomMetric(name="a", increase=-1),
+        pb.CustomMetric(name="a", histogram=pb.Sketch(count=5)),
+    ],
+)
+def test_metrics_that_are_none_are_refused(wrong: pb.CustomMetric) -> None:
+    with pytest.raises(errors.InvalidArgument, match="custom_metrics"):
+        report(1, end=NOW, custom=[wrong])

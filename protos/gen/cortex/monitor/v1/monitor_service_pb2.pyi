@@ -14,7 +14,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ReportMetricsRequest(_message.Message):
-    __slots__ = ("api", "revision", "replica", "sequence", "start_time", "end_time", "requests_by_status", "latency", "queue_time", "in_flight", "queued", "predictions", "lost_observations")
+    __slots__ = ("api", "revision", "replica", "sequence", "start_time", "end_time", "requests_by_status", "latency", "queue_time", "in_flight", "queued", "predictions", "lost_observations", "custom_metrics")
     class RequestsByStatusEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class ReportMetricsRequest(_message.Message):
     QUEUED_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     LOST_OBSERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_METRICS_FIELD_NUMBER: _ClassVar[int]
     api: str
     revision: str
     replica: str
@@ -48,7 +49,29 @@ class ReportMetricsRequest(_message.Message):
     queued: int
     predictions: PredictionSummary
     lost_observations: int
-    def __init__(self, api: _Optional[str] = ..., revision: _Optional[str] = ..., replica: _Optional[str] = ..., sequence: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requests_by_status: _Optional[_Mapping[int, int]] = ..., latency: _Optional[_Union[Sketch, _Mapping]] = ..., queue_time: _Optional[_Union[Sketch, _Mapping]] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., predictions: _Optional[_Union[PredictionSummary, _Mapping]] = ..., lost_observations: _Optional[int] = ...) -> None: ...
+    custom_metrics: _containers.RepeatedCompositeFieldContainer[CustomMetric]
+    def __init__(self, api: _Optional[str] = ..., revision: _Optional[str] = ..., replica: _Optional[str] = ..., sequence: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requests_by_status: _Optional[_Mapping[int, int]] = ..., latency: _Optional[_Union[Sketch, _Mapping]] = ..., queue_time: _Optional[_Union[Sketch, _Mapping]] = ..., in_flight: _Optional[int] = ..., queued: _Optional[int] = ..., predictions: _Optional[_Union[PredictionSummary, _Mapping]] = ..., lost_observations: _Optional[int] = ..., custom_metrics: _Optional[_Iterable[_Union[CustomMetric, _Mapping]]] = ...) -> None: ...
+
+class CustomMetric(_message.Message):
+    __slots__ = ("name", "tags", "gauge", "increase", "histogram")
+    class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    GAUGE_FIELD_NUMBER: _ClassVar[int]
+    INCREASE_FIELD_NUMBER: _ClassVar[int]
+    HISTOGRAM_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tags: _containers.ScalarMap[str, str]
+    gauge: float
+    increase: float
+    histogram: Sketch
+    def __init__(self, name: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ..., gauge: _Optional[float] = ..., increase: _Optional[float] = ..., histogram: _Optional[_Union[Sketch, _Mapping]] = ...) -> None: ...
 
 class ReportMetricsResponse(_message.Message):
     __slots__ = ()
