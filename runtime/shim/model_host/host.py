@@ -20,12 +20,15 @@ import triton_python_backend_utils as pb_utils
 
 
 def _frames():
-    """The worker's framing. By its path: its folder has modules whose names belong to the user's here."""
-    path = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "frames.py")
-    spec = importlib.util.spec_from_file_location("cortex_frames", path)
+    """The worker's framing. As a part of its package: its folder has modules whose names belong to the user's here."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    spec = importlib.util.spec_from_file_location(
+        "_cortex_shim", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+    )
     module = importlib.util.module_from_spec(spec)
+    sys.modules["_cortex_shim"] = module
     spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("_cortex_shim.frames")
 
 
 frames = _frames()
