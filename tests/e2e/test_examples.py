@@ -17,6 +17,7 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
     [
         ("numpy/text-generator", "/text-generator", "60 tokens after 23 of the prompt"),
         ("numpy/text-embedding", "/text-embedding", " 1.00  The cat sat on the mat."),
+        ("python/multi-model", "/sentiment", "404 there is no model 'french'"),
         ("grpc/language-detector", "", "fr 1.00  Où est la prochaine gare"),
     ],
 )
