@@ -91,7 +91,7 @@ class Replica:
             from runtime.triton.desk import Desk
             from runtime.triton.part import ModelServer
 
-            self._server = ModelServer(settings, log, watch, self._on_change)
+            self._server = ModelServer(settings, log, watch, self._on_change, self._spans)
             Desk(self._server.residents, settings.request_timeout).register(self._asks)
             made.append(self._server)
         return parts.Parts(made)

@@ -3,11 +3,13 @@
 Spans are made on behalf of the workers, which report how long the user's code took: user environments need no SDK.
 """
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runtime.calls import Call
+from runtime.inference import InferError, InferRequest
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 TRACEPARENT_FIELD = 5  # of the request head
@@ -71,6 +73,29 @@ class Spans:
                 continue
             if call.status >= 500:
                 span.set_status(self._trace.Status(self._trace.StatusCode.ERROR))
+            span.end()
+
+    @contextlib.contextmanager
+    def inference(self, request: InferRequest, *, is_served: bool) -> Iterator[None]:
+        """A span around an inference of a model; the engine's own spans hang below it. `is_served`: it is what the
+        caller asked for, not a part of a prediction."""
+        trace = self._trace
+        kind = trace.SpanKind.SERVER if is_served else trace.SpanKind.CLIENT
+        parent = self._extract({"traceparent": request.traceparent.decode("latin-1")})
+        attributes = {**self._attributes, "cortex.model": request.model, "cortex.request_id": request.request_id}
+        span = self._tracing.tracer.start_span("infer", parent, kind=kind, attributes=attributes)
+        context = span.get_span_context()
+        if context.is_valid:
+            told = f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+            request.traceparent = told.encode()
+        try:
+            yield
+        except InferError as error:
+            span.set_attribute("http.response.status_code", error.status)
+            if error.status >= 500:
+                span.set_status(trace.Status(trace.StatusCode.ERROR))
+            raise
+        finally:
             span.end()
 
     def shutdown(self) -> None:

@@ -43,6 +43,8 @@ class RepositoryEngine:
 
     def __init__(self, catalog: Catalog, reader: Callable[[str], Awaitable[Source]]) -> None:
         self.catalog = catalog
+        # What is done around each inference: a span, where traces are on.
+        self.around: Callable[[InferRequest], contextlib.AbstractContextManager[None]] = _nothing
         self._reader = reader
         self._runner: Runner
         self._introspection: Introspection
@@ -59,11 +61,20 @@ class RepositoryEngine:
         entry, version = self._picked(request)
         if model_config.is_decoupled(entry.config):
             return await self._only(entry, version, request)
+        with self.around(request):
+            return await self._unary(entry, version, request)
+
+    async def _unary(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
         async with _on_time(request.deadline), entry.gate.permit(request.deadline, _priority(request)):
             return await self._runner.infer(entry, version, request)
 
     async def stream(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         entry, version = self._picked(request)
+        with self.around(request):
+            async for response in self._streamed(entry, version, request):
+                yield response
+
+    async def _streamed(self, entry: Entry, version: str, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         responses = self._runner.stream(entry, version, request)
         async with entry.gate.permit(request.deadline, _priority(request)), contextlib.aclosing(responses):
             while True:
@@ -174,6 +185,10 @@ class RepositoryEngine:
             raise refusal(errors.DEADLINE)
         checks.check(entry, request)
         return entry, version
+
+
+def _nothing(request: InferRequest) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
 
 
 @contextlib.asynccontextmanager

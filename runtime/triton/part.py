@@ -5,16 +5,16 @@ which asks for them through its client.
 """
 
 import asyncio
-import contextlib
+import functools
 import os
 import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from runtime import guard, logs, spawn
+from runtime import guard, logs, spawn, tracing
 from runtime.config import Settings
 from runtime.inference import InferError
 from runtime.models.catalog import ModelError
@@ -26,12 +26,17 @@ from runtime.triton.engine import RepositoryEngine, Runner
 from runtime.triton.introspection import Introspection
 from runtime.triton.repository import Source
 from runtime.triton.residents import Residents
+from runtime.triton.span_relay import SpanRelay
+from services.chassis import telemetry
 
 
 class ModelServer:
     """Implements runtime.parts.Part, and is the Engine of the models once it is `open`."""
 
-    def __init__(self, settings: Settings, log: logs.LogFile, watch: guard.Guard, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, log: logs.LogFile, watch: guard.Guard, changed: Callable[[], None],
+        spans: tracing.Spans | None,
+    ) -> None:  # fmt: skip
         self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
         self.engine_name = ""  # `triton 2.51.0` or `embedded`
         self.engine_reason = ""  # why it is not Triton
@@ -43,6 +48,9 @@ class ModelServer:
         self._catalog = Catalog(settings.max_concurrency)
         self.engine = RepositoryEngine(self._catalog, self._read)
         self._runner: Any = None
+        if spans is not None:
+            self.engine.around = functools.partial(spans.inference, is_served=settings.predictor_type == "triton")
+        self._relay: SpanRelay | None = None
         self._models: Repository | None = None
         self._residents: Residents | None = None
         self._held: dict[str, Resolved] = {}
@@ -98,6 +106,8 @@ class ModelServer:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.stop()
+        if self._relay is not None:
+            await self._relay.stop()
         if self._residents is not None:
             self._residents.release()
         for resolved in self._held.values():
@@ -118,7 +128,7 @@ class ModelServer:
         if found.installation is not None and not reason:
             from runtime.triton.supervisor import Supervisor
 
-            place = server.Place(found.installation, python, self._folder, env, _trace_url(os.environ))
+            place = server.Place(found.installation, python, self._folder, env, await self._trace_url())
             runner: Runner = Supervisor(
                 place, self._catalog, self._log, self._watch, self._on_change, load_timeout=timeout
             )
@@ -134,6 +144,17 @@ class ModelServer:
             self._log.say("warning", f"the embedded engine runs the models, as no Triton can: {reason}")
         self._runner = runner
         self.engine.equip(runner, Introspection(settings.python, env), gpus=len(_gpus()))
+
+    async def _trace_url(self) -> str:
+        """Where Triton is to send its spans; empty when nobody asks for traces."""
+        target = telemetry.collector(os.environ)
+        if target is None:
+            return ""
+        if target.protocol != "grpc":
+            return target.endpoint
+        self._relay = SpanRelay(target.endpoint, self._log.say)
+        await self._relay.start()
+        return self._relay.url
 
     async def _declare(self) -> None:
         models = self._models
@@ -259,10 +280,3 @@ def _target(settings: Settings) -> str:
     if settings.neuron_cores[1]:
         return "neuron"
     return "gpu" if _gpus() else "cpu"
-
-
-def _trace_url(environ: Mapping[str, str]) -> str:
-    """Where Triton sends its spans: OTLP over HTTP only. Empty when nobody asks for traces."""
-    with contextlib.suppress(KeyError):
-        return environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
-    return ""

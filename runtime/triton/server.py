@@ -29,6 +29,7 @@ from runtime.triton.interpreter import Interpreter
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 _KEY = "cortex-key"
+_NEVER = 1_000_000_000
 _EVERYTHING = "health,metadata,inference,shared-memory,model-config,model-repository,statistics,trace,logging"
 _CHANNEL = (
     ("grpc.max_send_message_length", -1),
@@ -203,7 +204,9 @@ def command(place: Place, http: int, grpc_port: int, key: str, prefix: str) -> l
     if place.trace_url:
         line += [
             "--trace-config=mode=opentelemetry", f"--trace-config=opentelemetry,url={place.trace_url}",
-            "--trace-config=rate=1", "--trace-config=level=TIMESTAMPS",
+            # One in many millions by its own choice; what carries our trace is always traced.
+            f"--trace-config=rate={_NEVER}", "--trace-config=level=TIMESTAMPS",
+            "--trace-config=opentelemetry,bsp_schedule_delay=500",
             "--trace-config=opentelemetry,resource=service.name=cortex-triton",
         ]  # fmt: skip
     return line

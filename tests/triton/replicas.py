@@ -14,16 +14,21 @@ ENGINES = ("triton", "embedded")
 
 @contextlib.contextmanager
 def serving(
-    folder: pathlib.Path, engine: str, models: Sequence[str], *, config: Mapping[str, Any] | None = None, **more: Any
+    folder: pathlib.Path,
+    engine: str,
+    models: Sequence[str],
+    *,
+    config: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> Iterator[replica.Replica]:
     """A replica of our test repository. `engine` says whether it is to find a Triton."""
     for model in models:
         target = folder / "project/models" / model
         shutil.copytree(stand.REPOSITORY / model, target, ignore=shutil.ignore_patterns("__pycache__"))
     predictor = {"type": "PREDICTOR_TYPE_TRITON", "path": "", "models": {"dir": "models"}}
-    with replica.running(
-        folder, "", predictor=predictor, config=settings(engine) | dict(config or {}), environ=environ(engine), **more
-    ) as running:
+    told, variables = settings(engine) | dict(config or {}), _environ(engine) if environ is None else environ
+    with replica.running(folder, "", predictor=predictor, config=told, environ=variables, **more) as running:
         yield running
 
 
@@ -32,5 +37,8 @@ def settings(engine: str) -> dict[str, Any]:
     return {"python": stand.python(), **home}
 
 
-def environ(engine: str) -> dict[str, str]:
+def _environ(engine: str) -> dict[str, str]:
     return {} if engine == "triton" else {"CORTEX_TRITON": "off"}
+
+
+environ = _environ

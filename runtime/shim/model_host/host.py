@@ -5,6 +5,7 @@ The front sends requests over a Unix socket; a thread reads them, so that a canc
 
 import asyncio
 import collections
+import importlib
 import importlib.util
 import inspect
 import json
@@ -20,7 +21,7 @@ import triton_python_backend_utils as pb_utils
 
 
 def _frames():
-    """The worker's framing. As a part of its package: its folder has modules whose names belong to the user's here."""
+    """The worker's framing, in the package that the worker has it in: none of its names can meet the user's."""
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     spec = importlib.util.spec_from_file_location(
         "_cortex_shim", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
