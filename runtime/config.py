@@ -132,7 +132,7 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
         max_request_bytes=spec.networking.max_request_bytes or 64 * 1024 * 1024,
         max_concurrency=spec.autoscaling.max_replica_concurrency or 1024,
         processes=predictor.processes_per_replica or 1,
-        threads=predictor.threads_per_process or 1,
+        threads=_threads(predictor),
         log_level=predictor.log_level or "info",
         env=dict(predictor.env),
         setup={
@@ -142,7 +142,7 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
             "python_path": predictor.python_path,
             "config": plain(predictor.config),
             "models": plain(predictor.models),
-            "threads": predictor.threads_per_process or 1,
+            "threads": _threads(predictor),
             "batching": predictor.HasField("server_side_batching"),
             "log_level": predictor.log_level or "info",
             "predictor_type": _TYPES.get(predictor.type, "python"),
@@ -167,6 +167,13 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
         has_devices=bool(spec.compute.gpus or message.neuron_core_count),
         alias=spec.networking.endpoint.rstrip("/") if message.standalone else "",
     )
+
+
+def _threads(predictor: spec_pb2.Predictor) -> int:
+    """Calls that a worker runs at a time. The ancestor's batches took as many threads as calls, and one of them ran a
+    batch: as many threads as a batch has calls mean one batch at a time, and predictors that rely on it."""
+    threads = predictor.threads_per_process or 1
+    return 1 if threads == predictor.server_side_batching.max_batch_size else threads
 
 
 def _batching(predictor: spec_pb2.Predictor) -> Batching | None:

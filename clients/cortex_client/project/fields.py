@@ -72,7 +72,7 @@ _PREDICTOR = (
     Field("predictor.python_path", Form.TEXT, "Folder to put on the import path.", "predictor.python_path", default="the project"),
     Field("predictor.env", Form.TEXT_MAP, "Environment of the worker processes; wins over `.env`.", "predictor.env", default="{}"),
     Field("predictor.processes_per_replica", Form.INTEGER, "Worker processes per replica.", "predictor.processes_per_replica", "0.18-0.35", "1", positive=True),
-    Field("predictor.threads_per_process", Form.INTEGER, "Requests one process runs at a time.", "predictor.threads_per_process", "0.18-0.35", "1", positive=True),
+    Field("predictor.threads_per_process", Form.INTEGER, "Requests one process runs at a time; batches, with `server_side_batching`, where as many threads as `max_batch_size` mean one batch, as in the ancestor.", "predictor.threads_per_process", "0.18-0.35", "1", positive=True),
     Field("predictor.log_level", Form.TEXT, "Lowest level of log line kept.", "predictor.log_level", "0.26-0.35", "info", ("debug", "info", "warning", "error")),
     Field("predictor.python_version", Form.LITERAL, "Python of the environment, such as `3.11`.", "predictor.python_version", _OURS, "the platform's"),
     Field("predictor.dependencies", Form.OBJECT, "What is installed.", era="0.30-0.35"),

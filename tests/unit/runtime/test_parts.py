@@ -196,6 +196,15 @@ def test_workers_divide_the_cores() -> None:
     assert set(spawn.native_threads(1000).values()) == {"1"}
 
 
+@pytest.mark.parametrize(("threads", "batches"), [(0, 1), (1, 1), (8, 1), (4, 4), (16, 16)])
+def test_as_many_threads_as_a_batch_has_calls_run_one_batch(threads: int, batches: int) -> None:
+    message = replica_config_pb2.ReplicaConfig()
+    message.spec.predictor.threads_per_process = threads
+    message.spec.predictor.server_side_batching.max_batch_size = 8
+    settings = config.convert(message)
+    assert settings.threads == settings.setup["threads"] == batches
+
+
 @pytest.mark.parametrize(
     ("standalone", "endpoint", "alias"), [(True, "/team/iris/", "/team/iris"), (True, "/", ""), (False, "/iris", "")]
 )
