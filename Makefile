@@ -60,5 +60,9 @@ conformance: install
 	@$(BIN)/python -m tests.conformance.clients
 	@$(BIN)/python -m tests.conformance.oip --self
 
+# Spoiled requests for ten minutes, by a seed that is printed; for a nightly run.
+fuzz: install
+	@$(BIN)/python -m tests.fuzz --seconds 600
+
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
