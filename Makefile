@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test install gen lint type e2e bench baseline triton conformance fuzz clean
+.PHONY: demo test install gen lint type e2e examples-heavy bench baseline triton conformance fuzz clean
 
 install: .venv/.installed
 
@@ -45,6 +45,10 @@ baseline: install
 
 e2e: install
 	@$(BIN)/python -m pytest -q -m e2e tests/e2e
+
+# Examples that train a model first; PyTorch alone is 3 GB on Linux, hence not a part of `make test`.
+examples-heavy: install
+	@CORTEX_EXAMPLES_HEAVY=1 $(BIN)/python -m pytest -q -n 0 tests/e2e/test_examples_heavy.py
 
 bench: install
 	@$(BIN)/python -m tests.bench
