@@ -48,7 +48,7 @@ class Campaign:
         self.report = Report()
         options = (("grpc.max_receive_message_length", -1),)
         self._channel = grpc.insecure_channel(replica.grpc_address, options=options)
-        self._call: grpc.UnaryUnaryMultiCallable = self._channel.unary_unary(_GRPC)
+        self._call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_GRPC)
 
     def spoiled(self, number: int) -> Mutator:
         return Mutator(self._seed * 1_000_003 + number)
