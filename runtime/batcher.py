@@ -35,10 +35,20 @@ class Batcher:
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
 
-    def push(self, call: Call, in_flight: int) -> None:
-        now = _now()
-        self._arrivals.observe(now, in_flight)
-        self._line(call).push(call, now)
+    def came(self, in_flight: int) -> None:
+        """A call has come; `in_flight` counts it."""
+        self._arrivals.observe(_now(), in_flight)
+
+    def goes_alone(self, in_flight: int) -> bool:
+        """Whether the call that has just come leaves by itself to a worker that is free: nobody waits, and there is no
+        sign of anybody who would share its batch. If not, `push` it."""
+        if self._lines or self._arrivals.crowd >= in_flight + 1:
+            return False
+        self._note(1, 0.0)
+        return True
+
+    def push(self, call: Call) -> None:
+        self._line(call).push(call, _now())
 
     def push_back(self, call: Call) -> None:
         self._line(call).push_back(call, _now())

@@ -83,9 +83,7 @@ class Dispatcher:
             self._spans.begin(call)
         self._deadlines.watch(call)
         if self.batcher is not None and call.fields[0] == _BATCHED:
-            call.stage = QUEUED
-            self.batcher.push(call, self.in_flight)
-            self._send_batches()
+            self._submit_to_batch(self.batcher, call)
             return
         link = self._least_loaded()
         if link is not None and not self._queue:
@@ -224,6 +222,17 @@ class Dispatcher:
         if call.span is not None and self._spans is not None:
             self._spans.dispatched(call)
 
+    def _submit_to_batch(self, batcher: Batcher, call: Call) -> None:
+        batcher.came(self.in_flight)
+        link = self._least_loaded()
+        if link is not None and len(link.permits) < link.threads and batcher.goes_alone(self.in_flight):
+            self._starts(link, call)
+            link.send_one(call)
+            return
+        call.stage = QUEUED
+        batcher.push(call)
+        self._send_batches()
+
     def _send_batches(self) -> None:
         """As long as there is a batch that need not wait, and a worker for it."""
         batcher = self.batcher
@@ -236,7 +245,10 @@ class Dispatcher:
                 return
             for call in batch:
                 self._starts(link, call)
-            link.send_batch(batch)
+            if len(batch) == 1:
+                link.send_one(batch[0])
+            else:
+                link.send_batch(batch)
 
     def _for_batch(self) -> Link | None:
         if len(self._links) == 1:

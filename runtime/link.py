@@ -140,6 +140,11 @@ class Link(asyncio.Protocol):
             # The worker is busy, so this can leave together with what else comes in this turn of the loop.
             self._later(frames.pack(frames.REQUEST, self._number, head, body))
 
+    def send_one(self, call: Call) -> None:
+        """A batch of one: an ordinary request, whose time is noted as a batch's."""
+        self.batches[self._number + 1] = 1
+        self.send(call)
+
     def send_batch(self, batch: Sequence[Call]) -> None:
         """Several calls that the predictor gets as one, under one permit and in one piece."""
         first = self._number + 1
@@ -264,6 +269,8 @@ class Link(asyncio.Protocol):
         self._observe(micros)
         self.permits.discard(number)
         self.preparing.discard(number)
+        if self.batches and self.batches.pop(number, 0):
+            self._listener.batch_ended(1, micros)
         return True
 
     def _take_release(self, number: int, head: bytes) -> None:

@@ -117,8 +117,8 @@ async def _predict(engine: Engine, job: TaskJob, items: list[batches.Item]) -> b
         logs.current.set(group[0].request)
         raised = False
         try:
-            method = executor.contract.verbs[group[0].request.method]
-            results: Any = await engine.call(method, batches.lists(group))
+            method: Any = executor.contract.verbs[group[0].request.method]
+            results = await engine.call(method.run, batches.lists(group), is_async=method.is_async)
             batches.deal(results, group, executor)
         except BaseException as error:
             if engine.is_over(job, error):

@@ -195,7 +195,7 @@ class Engine(asyncio.Protocol):
             method, arguments = await self.arguments(request)
             if self.executor.contract.pre is not None:
                 await job.wait_for_permit(self.park)
-            result = await self.call(method, arguments)
+            result = await self.call(method.function, arguments, is_async=method.is_async)
             if not self.executor.keeps_permit(result):
                 self.release(job)
             return await self.finish(result, arguments, request)
@@ -229,10 +229,10 @@ class Engine(asyncio.Protocol):
         made = function()
         return await made if asyncio.iscoroutine(made) else made
 
-    async def call(self, method: signature.Method, arguments: dict[str, Any]) -> Any:
-        if not method.is_async:
-            return await self._in_thread(lambda: method.function(**arguments))
-        result = method.function(**arguments)
+    async def call(self, function: Callable[..., Any], arguments: dict[str, Any], *, is_async: bool) -> Any:
+        if not is_async:
+            return await self._in_thread(lambda: function(**arguments))
+        result = function(**arguments)
         return result if hasattr(result, "__anext__") else await result
 
     def is_over(self, job: TaskJob, error: BaseException) -> bool:

@@ -8,13 +8,40 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from . import control, encode, frames
-from .execute import Executor, fields
+from . import control, encode, frames, signature
+from .execute import Executor, fields, is_stream
 from .payload import Request
+
+NO_STREAMS = "a batched predict() cannot return streams"
 
 
 class BadResult(Exception):
     """The predictor did not return a list with one result per call."""
+
+
+class Method(signature.Method):
+    """A method that gets batches. Called with one request's arguments, as `function`, it makes a batch of one."""
+
+    def __init__(self, method: signature.Method) -> None:
+        super().__init__(method.function, method.names)
+        self.run = method.function
+        self.function = self._one_async if method.is_async else self._one
+
+    def _one(self, **arguments: Any) -> Any:
+        return _only(self.run(**{name: [value] for name, value in arguments.items()}))
+
+    async def _one_async(self, **arguments: Any) -> Any:
+        return _only(await self.run(**{name: [value] for name, value in arguments.items()}))
+
+
+def _only(results: Any) -> Any:
+    """Raises what stands in the result's place."""
+    result = checked(results, 1)[0]
+    if isinstance(result, BaseException):
+        raise result
+    if is_stream(result):
+        raise TypeError(NO_STREAMS)
+    return result
 
 
 class Item:
@@ -58,17 +85,22 @@ def lists(group: Sequence[Item]) -> dict[str, list[Any]]:
 
 def deal(results: Any, group: Sequence[Item], executor: Executor) -> None:
     """Gives each item its result; an exception in a result's place is that of one item. Raises BadResult."""
-    if not isinstance(results, (list, tuple)):
-        shown = type(results).__name__
-        raise BadResult(f"a batched predict() must return a list with one result per call; it returned {shown}")
-    if len(results) != len(group):
-        told = f"a batched predict() got {len(group)} calls and returned {len(results)} results; one per call is needed"
-        raise BadResult(told)
-    for item, result in zip(group, results):
+    for item, result in zip(group, checked(results, len(group))):
         if isinstance(result, BaseException):
             item.answer = executor.failed(result, item.request)
         else:
             item.result, item.done = result, True
+
+
+def checked(results: Any, count: int) -> Any:
+    """Raises BadResult."""
+    if not isinstance(results, (list, tuple)):
+        shown = type(results).__name__
+        raise BadResult(f"a batched predict() must return a list with one result per call; it returned {shown}")
+    if len(results) != count:
+        told = f"a batched predict() got {count} calls and returned {len(results)} results; one per call is needed"
+        raise BadResult(told)
+    return results
 
 
 def fail(error: BaseException, group: Sequence[Item], executor: Executor) -> bool:
@@ -90,5 +122,4 @@ def response(item: Item) -> bytes:
 
 def refuse_stream(item: Item, executor: Executor) -> None:
     if item.answer is not None and item.answer.chunks is not None:
-        error = TypeError("a batched predict() cannot return streams")
-        item.answer = executor.failed(error, item.request)
+        item.answer = executor.failed(TypeError(NO_STREAMS), item.request)

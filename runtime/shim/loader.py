@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import asks, custom_metrics, models, rpc, signature
+from . import asks, batches, custom_metrics, models, rpc, signature
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -149,6 +149,7 @@ def construct(
             contract.verbs.update(service.methods(instance, is_active))
         if setup.get("batching"):
             signature.check_batched(contract)
+            contract.verbs["POST"] = batches.Method(contract.verbs["POST"])
         return contract
     except signature.Invalid as error:
         raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None

@@ -129,8 +129,8 @@ class Batch:
             token = logs.current.set(group[0].request)
             raised = False
             try:
-                method = executor.contract.verbs[group[0].request.method]
-                results = self._host.guarded(self._whole, _call, method.function, batches.lists(group))
+                method: Any = executor.contract.verbs[group[0].request.method]
+                results = self._host.guarded(self._whole, _call, method.run, batches.lists(group))
                 batches.deal(results, group, executor)
             except Cancelled:
                 raise

@@ -66,6 +66,10 @@ class Worker:
         """Begins what has come."""
         while self.data.sent:
             kind, number, head, _ = self.data.sent.pop(0)
+            if kind == frames.REQUEST:  # a batch of one
+                self.sizes.append((1, {head.split(b"\0")[3]}))
+                self.units.append([number])
+                continue
             assert kind == frames.BATCH
             count = frames.COUNT_HEAD.unpack(head)[0]
             members, self.data.sent = self.data.sent[:count], self.data.sent[count:]
@@ -79,6 +83,10 @@ class Worker:
             return
         numbers = self.units.pop(0)
         self.begun = numbers[-1]
+        if len(numbers) == 1:
+            head = frames.response_head(200, 0, 1000, ["", "", ""])
+            self.link.data_received(frames.pack(frames.RESPONSE, numbers[0], head))
+            return
         parts = [frames.pack(frames.RELEASE, numbers[0], frames.MICROS_HEAD.pack(1000))]
         head = frames.response_head(200, frames.HELD, 0, ["", "", ""])
         parts += [frames.pack(frames.RESPONSE, number, head) for number in numbers]
