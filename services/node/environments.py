@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -18,6 +19,7 @@ from typing import IO
 from services.node import failures, installer, model, recipe, records, requirements
 
 _MARKER = ".complete"
+_TELL_SECONDS = 0.1
 
 
 class Environments:
@@ -102,8 +104,14 @@ async def _copied(project: pathlib.Path, copy: pathlib.Path) -> pathlib.Path:
 
 
 def _prefixed(prefix: str, tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Tells of lines, but of no more than anybody can follow."""
+    last = -math.inf
+
     def line(text: str) -> None:
-        if text.strip():
+        nonlocal last
+        now = time.monotonic()
+        if text.strip() and now - last >= _TELL_SECONDS:
+            last = now
             tell(f"{prefix}: {text.strip()[:200]}")
 
     return line

@@ -33,8 +33,9 @@ _ONNX = Framework(
     (".onnx",),
 )
 _TENSORFLOW = Framework(
-    # The build without CUDA is a third of the size; who wants a GPU lists `tensorflow[and-cuda]`.
-    ("tensorflow-cpu", *_NUMPY),
+    # The build without CUDA is a third of the size, and there is one for x86 only; who wants a GPU lists
+    # `tensorflow[and-cuda]`.
+    ('tensorflow-cpu; platform_machine == "x86_64"', 'tensorflow; platform_machine != "x86_64"', *_NUMPY),
     frozenset({"tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-rocm", "tensorflow-macos", "tf-nightly"}),
     ("saved_model.pb", ".savedmodel"),
 )

@@ -127,6 +127,13 @@ async def test_a_failing_script_is_told_with_its_last_words(
     assert not list((tmp_path / "envs").glob("*/venv"))
 
 
+async def test_a_talkative_script_is_heard_in_moderation(tmp_path: pathlib.Path, project: pathlib.Path) -> None:
+    _script(project, "for i in $(seq 20000); do echo line $i; done\n")
+    told: list[str] = []
+    await _environments(tmp_path).prepare(_WISH, project, told.append)
+    assert told[0] == "dependencies.sh: line 1" and len(told) < 200
+
+
 async def test_a_script_cannot_hold_up_the_build(tmp_path: pathlib.Path, project: pathlib.Path) -> None:
     """Neither by what it leaves running, nor by never ending, nor by a line without an end."""
     _script(project, "sleep 600 &\necho $! > pid\nhead -c 3000000 /dev/zero | tr '\\0' x\n")
@@ -184,6 +191,7 @@ async def test_without_conda_a_machine_says_what_to_do(tmp_path: pathlib.Path, p
         await bare.prepare(wish, project, lambda _: None)
 
 
+TENSORFLOW = ('tensorflow-cpu; platform_machine == "x86_64"', 'tensorflow; platform_machine != "x86_64"')
 NUMPY = ('numpy<2; python_version < "3.13"', 'numpy; python_version >= "3.13"')
 
 
@@ -194,8 +202,8 @@ NUMPY = ('numpy<2; python_version < "3.13"', 'numpy; python_version >= "3.13"')
         ("ONNX", set(), ("onnxruntime", *NUMPY)),
         ("ONNX", {"onnxruntime-gpu"}, ()),
         ("ONNX", {"numpy"}, ("onnxruntime",)),
-        ("TENSORFLOW", {"numpy"}, ("tensorflow-cpu",)),
-        ("TENSORFLOW", set(), ("tensorflow-cpu", *NUMPY)),
+        ("TENSORFLOW", {"numpy"}, TENSORFLOW),
+        ("TENSORFLOW", set(), (*TENSORFLOW, *NUMPY)),
         ("TENSORFLOW", {"tensorflow"}, ()),
         ("TRITON", set(), ()),
     ],
