@@ -13,10 +13,11 @@ class WorkerCall(AwaitedCall):
     async def opened(self) -> None:
         """Waits for the answer to begin. Raises InferError when it is a failure."""
         await self.opening
-        self.check()
-        if self.status >= 400:
+        if not self.streams:  # one that has begun is read to where it broke off
+            self.check()
+        if self.said >= 400:
             text = grpc_errors.text(await self.answer(), self.content_type)
-            raise InferError(self.status, text, self.reason or "UNSPECIFIED")
+            raise InferError(self.said, text, self.reason or "UNSPECIFIED")
 
     def check(self) -> None:
         """Raises InferError when the answer failed, at once or half way."""
