@@ -68,5 +68,9 @@ conformance: install
 fuzz: install
 	@$(BIN)/python -m tests.fuzz --seconds 600
 
+# The long version of a test: memory stays bounded over 10,000 loads and unloads of a model. Takes about an hour.
+triton-cycles: install
+	CORTEX_TEST_LOAD_CYCLES=10000 $(BIN)/python -m pytest -q -s -o timeout=20000 tests/triton/test_recycling.py -k unnoticed
+
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from runtime import fork_server, spawn
+from runtime import fork_server, neuron, spawn
 from runtime.link import Link
 from runtime.shim import frames
 from runtime.state_file import LoadFailure
@@ -79,6 +79,7 @@ class Life:
                     "bodies": pool.bodies,
                     "slot": self.index,
                     "slots": pool.settings.processes,
+                    "environ": neuron.environ(*pool.settings.neuron_cores, pool.settings.processes, self.index),
                 },
                 log=pool.log,
                 answers=pool.asks,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runtime import asks, fork_server, guard, logs, memory, spawn
+from runtime import asks, fork_server, guard, logs, memory, neuron, spawn
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
 from runtime.life import Life
@@ -154,6 +154,12 @@ class Pool:
 
     async def run(self) -> None:
         """Until cancelled; a failure of the first load ends up in `fatal`."""
+        try:
+            neuron.ranges(*self.settings.neuron_cores, self.settings.processes)
+        except neuron.Indivisible as error:
+            self.launched.set()
+            self.fatal.set_result(LoadFailure("INVALID_PREDICTOR", str(error), None, time.time()))
+            return
         async with asyncio.TaskGroup() as group:
             self._tasks = group
             if self.fork_server is not None:

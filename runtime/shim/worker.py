@@ -32,6 +32,7 @@ def run(fds: list[int], loaded: template.Template | None = None) -> None:
     os.close(page_fd)
     decoder = frames.Decoder()
     setup = _receive_setup(commands, decoder)
+    os.environ.update(setup.get("environ") or {})  # of this slot, before any library looks at it
     faulthandler.enable(file=2)
     registry = control.Registry(page, shared.Bodies(setup.get("bodies")))
     if loaded is None:

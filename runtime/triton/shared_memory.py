@@ -75,8 +75,11 @@ class Loan:
             yield name, room
 
     def take(self, name: str, size: int) -> bytes:
-        _, offset, _ = self._rooms[name]
-        return self._region.memory[offset : offset + size]
+        """What Triton wrote into the room kept for the output; nothing when it had none."""
+        if name not in self._rooms:
+            return b""
+        _, offset, room = self._rooms[name]
+        return self._region.memory[offset : offset + min(size, room)]
 
     def _reserve(self, size: int) -> Place:
         offset = self._end

@@ -1,10 +1,12 @@
 """Requests and answers as Triton's gRPC messages, with large tensors left in shared memory."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
 from runtime.inference import InferError, InferRequest, InferResponse, Tensor
+from runtime.triton.checks import SIZES
 from runtime.triton.shared_memory import Loan
 
 # What a caller must not be able to say to Triton: its names of regions, and the limits that are kept before it.
@@ -36,12 +38,9 @@ def response(told: pb.ModelInferResponse, request_id: str, loan: Loan | None = N
     raw = iter(told.raw_output_contents)
     outputs = []
     for output in told.outputs:
-        held = output.parameters.get("shared_memory_region") if "shared_memory_region" in output.parameters else None
-        if held is not None and loan is not None:
-            size = output.parameters["shared_memory_byte_size"].int64_param
-            data: bytes = loan.take(output.name, size)
-        else:
-            data = next(raw, b"")
+        data = next(raw, b"")  # empty for what lies in shared memory
+        if loan is not None:
+            data = loan.take(output.name, SIZES.get(output.datatype, 0) * math.prod(output.shape)) or data
         outputs.append(Tensor(output.name, output.datatype, list(output.shape), data))
     parameters = {name: _value(value) for name, value in told.parameters.items()}
     final = bool(parameters.pop("triton_final_response", True))
