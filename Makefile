@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: demo test install gen lint type e2e examples-heavy bench baseline triton conformance fuzz clean
+.PHONY: soak-models demo test install gen lint type e2e examples-heavy bench baseline triton conformance fuzz clean
 
 install: .venv/.installed
 
@@ -71,6 +71,10 @@ fuzz: install
 # The long version of a test: memory stays bounded over 10,000 loads and unloads of a model. Takes about an hour.
 triton-cycles: install
 	CORTEX_TEST_LOAD_CYCLES=10000 $(BIN)/python -m pytest -q -s -o timeout=20000 tests/triton/test_recycling.py -k unnoticed
+
+# What `make test` does a few times over: 10,000 models loaded and unloaded, 100 models swapped under load.
+soak-models: install
+	@CORTEX_MODEL_CYCLES=10000 CORTEX_MODEL_SWAPS=100 $(BIN)/python -m pytest -q -s --timeout 3600 tests/runtime/test_model_cycles.py tests/runtime/test_models.py -k "cycles or swapped"
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -110,7 +110,10 @@ class Replica:
             self._door.mounts.add(b"v1", routes.Routes(self._dispatcher, settings.task, models, self._log.say).serve)
 
     def _engine_info(self) -> dict[str, Any]:
-        return self._server.info() if self._server is not None else {}
+        told = self._server.info() if self._server is not None else {}
+        if self._repository is not None and (told or self._dispatcher.offer):
+            told["models"] = self._repository.describe()
+        return told
 
     async def _first_of_oip(self, visit: mounts.Visit) -> None:
         await self._open_oip()(visit)

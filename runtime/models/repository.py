@@ -189,6 +189,13 @@ class Repository:
             await self._changed.wait()
         return self.sequence
 
+    def describe(self) -> dict[str, dict[str, str]]:
+        """By name and version, the state: for anybody, so without reasons, which may name paths."""
+        found: dict[str, dict[str, str]] = {}
+        for entry in self.catalog.index():
+            found.setdefault(entry.name, {})[entry.version] = entry.state
+        return found
+
     async def close(self) -> None:
         tasks = list(self._fetches.values())
         for task in tasks:

@@ -1,6 +1,7 @@
 """Several models behind one predictor: names, versions, limits in memory, and files that change under load."""
 
 import functools
+import os
 import pathlib
 import threading
 
@@ -71,6 +72,8 @@ def test_names_and_versions_of_a_folder(tmp_path: pathlib.Path) -> None:
         missing = ask(replica, model="iris", version="3")
         assert missing.status_code == 404 and missing.json()["error"] == "model 'iris' has no version '3'"
         assert ask(replica).status_code == 400
+        versions = {"1": "READY", "2": "READY", "10": "READY"}
+        assert replica.client.get("/info").json()["models"] == {"iris": versions, "wine": {"1": "READY"}}
 
 
 def test_paths_of_the_project_and_the_one_without_a_name(tmp_path: pathlib.Path) -> None:
@@ -160,7 +163,7 @@ def test_a_version_that_is_removed_is_gone(tmp_path: pathlib.Path) -> None:
 
 
 def test_no_request_fails_while_models_are_swapped(tmp_path: pathlib.Path) -> None:
-    models, swaps = tmp_path / "models", 10
+    models, swaps = tmp_path / "models", int(os.environ.get("CORTEX_MODEL_SWAPS", "10"))
     put(models / "m", "0")
     declared = {"dir": str(models), "poll_interval": "50ms"}
     predictor = {"models": declared, "threadsPerProcess": 4}
