@@ -53,7 +53,6 @@ def test_load_and_unload_cycles_leave_memory_bounded(tmp_path: pathlib.Path) -> 
 
             worker, front = cycle(60)
             worker_after, front_after = cycle(CYCLES)
-    print(
-        f"{CYCLES} cycles: worker {worker >> 10} -> {worker_after >> 10} KiB, front {front >> 10} -> {front_after >> 10}"
-    )
+    said = f"worker {worker >> 10} -> {worker_after >> 10} KiB, front {front >> 10} -> {front_after >> 10} KiB"
+    print(f"{CYCLES} cycles: {said}")
     assert worker_after - worker < MODEL_BYTES and front_after - front < MODEL_BYTES
