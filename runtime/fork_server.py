@@ -41,6 +41,10 @@ class Unavailable(OSError):
         self.reason = reason
 
 
+class TooSlow(Unavailable):
+    """What it has to import or load took all the time that a start may take; another way would take as long."""
+
+
 def supported() -> bool:
     return sys.platform.startswith("linux")
 
@@ -227,9 +231,10 @@ class ForkServer:
             async with asyncio.timeout(self._start_timeout):
                 await self._ready.wait()
         except TimeoutError:
-            what = "load the predictor" if self.loads else "import what the predictor needs"
-            self._refuse(f"the fork server did not {what} within {self._start_timeout:g} s (start_timeout)")
             self.kill()
+            what = "" if self.loads else ": its imports take longer"
+            text = f"the predictor did not load within {self._start_timeout:g} s (start_timeout){what}"
+            raise TooSlow(text) from None
 
     def _take_refusal(self) -> Unavailable:
         refusal = self._refusal or Unavailable("the fork server has just ended")

@@ -165,9 +165,19 @@ class Watch:
 
 def _state(pid: int) -> str:
     """The letter of ps; empty when the process is gone or this is no Linux."""
-    with contextlib.suppress(OSError, IndexError):
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return ""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except OSError:
+        return ""
+    # Unbuffered, as this is read of every worker several times a second.
+    try:
+        text = os.read(fd, 512)
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+    # After the program's name, which is in brackets and may hold anything.
+    return text[text.rfind(b")") + 2 :][:1].decode()
 
 
 def _children() -> list[int]:

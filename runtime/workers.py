@@ -123,7 +123,7 @@ class Pool:
             watch=self.watch,
             answers=self.asks,
         )
-        server.on_launch = self.launched.set
+        server.on_launch = self._on_server_launch
         return server
 
     async def make(self, fds: Sequence[int]) -> spawn.Process:
@@ -132,8 +132,8 @@ class Pool:
         if server is not None:
             try:
                 return await server.fork(fds)
-            except fork_server.Unavailable:
-                if server.loads:
+            except fork_server.Unavailable as error:
+                if server.loads or isinstance(error, fork_server.TooSlow):
                     raise
         return await self._interpreter.start(fds)
 
@@ -173,6 +173,10 @@ class Pool:
     def on_launch(self) -> None:
         if all(life.worker for slot in self._slots for life in slot.lives):
             self.launched.set()
+
+    def _on_server_launch(self) -> None:
+        self.launched.set()
+        self.on_change()
 
     def joined(self, life: Life, offer: Mapping[str, Any]) -> None:
         self.dispatcher.joined(life.link, offer)

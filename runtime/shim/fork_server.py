@@ -79,19 +79,20 @@ def _serve(sock: socket.socket, front: int) -> list[int]:
         fds = _receive_fds(sock)
         if not fds:
             os._exit(0)
-        pid = _fork()
+        pid, between = _fork()
         if pid == 0:
             sock.close()
             gc.enable()
-            _become_worker(fds, front)
+            _become_worker(fds, front, between)
             return fds[:-2]
         for fd in fds:
             os.close(fd)
         _say(sock, {"pid": pid})
 
 
-def _fork() -> int:
-    """The worker's pid; 0 in the worker. When this returns, the worker is the front's child."""
+def _fork() -> tuple[int, int]:
+    """Pids of the worker (0 in the worker itself) and of the process in between. When this returns, the worker is the
+    front's child."""
     # What exists now is never looked at by a collection again, so that its pages stay shared.
     gc.freeze()
     for stream in (sys.stdout, sys.stderr):
@@ -100,16 +101,17 @@ def _fork() -> int:
     between = os.fork()
     if between == 0:
         os.close(ours)
+        between = os.getpid()
         try:
             _fork_again(theirs)
         except OSError:
             os._exit(1)
-        return 0
+        return 0, between
     os.close(theirs)
     with os.fdopen(ours, "rb") as told:
         pid = int(told.read() or b"-1")
     os.waitpid(between, 0)
-    return pid
+    return pid, between
 
 
 def _fork_again(theirs: int) -> None:
@@ -125,8 +127,8 @@ def _fork_again(theirs: int) -> None:
         os.setpgid(0, 0)
 
 
-def _become_worker(fds: list[int], front: int) -> None:
-    parent.wait_for_adoption(front)
+def _become_worker(fds: list[int], front: int, between: int) -> None:
+    parent.wait_for_adoption(front, between)
     parent.end_with(front)
     for fd, own in zip(fds[-2:], (1, 2)):
         os.dup2(fd, own)

@@ -22,10 +22,11 @@ def end_with(front: int) -> None:
         os._exit(1)
 
 
-def wait_for_adoption(front: int) -> None:
-    """Until the front, which adopts orphans, is the parent: the signal above is for the death of the parent of then."""
+def wait_for_adoption(front: int, between: int) -> None:
+    """Until the process in between has ended, and the front, which adopts orphans, is the parent: the signal above is
+    for the death of the parent of then."""
     end = time.monotonic() + _ADOPTED_SECONDS
-    while os.getppid() != front:
-        if time.monotonic() > end:
-            os._exit(1)
+    while (now := os.getppid()) != front:
+        if now != between or time.monotonic() > end:
+            os._exit(1)  # the front is dead
         time.sleep(0.0002)

@@ -100,3 +100,17 @@ def test_spawn_on_request(tmp_path: pathlib.Path, libraries: dict[str, Any]) -> 
     with running(tmp_path, SOURCE, predictor=predictor) as replica:
         assert replica.state["fork_server"] is None
         assert sorted(imports(tmp_path)) == sorted(replica.worker_pids)
+
+
+@pytest.mark.parametrize("timeout", ["1s", "60s"])
+def test_imports_that_do_not_end(tmp_path: pathlib.Path, libraries: dict[str, Any], timeout: str) -> None:
+    """They use up start_timeout, once; before that, a stop is a stop."""
+    (tmp_path / "libraries" / "heavy.py").write_text("import threading\nthreading.Event().wait()")
+    with running(tmp_path, SOURCE, predictor=libraries, config={"startTimeout": timeout}, ready=False) as replica:
+        server = wait_for(lambda: replica.state.get("fork_server"))
+        if timeout == "60s":
+            replica.process.send_signal(signal.SIGTERM)
+        assert replica.process.wait(10) == (0 if timeout == "60s" else 1)
+        assert not pathlib.Path(f"/proc/{server}").exists()
+        if timeout == "1s":
+            assert "did not load within 1 s (start_timeout): its imports" in replica.state["failure"]["message"]

@@ -54,12 +54,18 @@ def kill_worker(replica: Replica, child: int) -> None:
     os.kill(os.getpgid(child), signal.SIGKILL)
 
 
-@pytest.mark.parametrize("end", [kill_front, kill_worker, stop])
+def kill_fork_server_and_front(replica: Replica, child: int) -> None:
+    os.kill(replica.state["fork_server"], signal.SIGKILL)
+    kill_front(replica, child)
+
+
+@pytest.mark.parametrize("end", [kill_front, kill_fork_server_and_front, kill_worker, stop])
 def test_nothing_is_left_behind(tmp_path: pathlib.Path, end: Callable[[Replica, int], None]) -> None:
     with running(tmp_path, SOURCE, predictor={"processesPerReplica": 2}) as replica:
         child, workers = int(replica.client.post("/").text), replica.worker_pids
         assert runs(child) and len(processes_of(replica)) == len(workers) == 2
+        workers.append(replica.state["fork_server"])
         end(replica, child)
         wait_for(lambda: not runs(child), 5)
-        if end in (kill_front, stop):
+        if end is not kill_worker:
             wait_for(lambda: not processes_of(replica) and not any(map(runs, workers)), 5)
