@@ -12,7 +12,7 @@ import re
 import struct
 import urllib.parse
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from runtime import errors, http_heads
@@ -55,28 +55,15 @@ class Context:
         self._headers: list[tuple[bytes, bytes]] = []
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        exchange = self._visit.exchange
-        pairs = zip(exchange.fields[6::2], exchange.fields[7::2], strict=True)
-        told = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in pairs
-            if name not in _NOT_METADATA and not name.endswith(b"-bin")
-        ]
-        # What the HTTP door keeps to itself, and the gRPC door reads from the metadata.
-        return (*told, ("x-request-id", exchange.request_id), (_ATTEMPT, str(exchange.attempt)))
-
-    def peer(self) -> str:
-        """Of the gateway; the caller itself is behind it."""
-        return f"ipv4:{self._visit.exchange.peer}:0"
+        return metadata(self._visit.exchange.fields)
 
     def time_remaining(self) -> float | None:
         """As told when the call began; what is left of it is counted from there."""
-        told = _TIMEOUT.fullmatch(self._visit.header(b"grpc-timeout"))
-        return int(told[1]) * _UNITS[told[2]] if told else None
+        return timeout(self._visit.header(b"grpc-timeout"))
 
-    async def send_initial_metadata(self, metadata: Metadata) -> None:
+    async def send_initial_metadata(self, initial_metadata: Metadata) -> None:
         """With the answer. Every answer of this door has the id of its request already."""
-        self._headers = [_header(name, value) for name, value in metadata if name != "x-request-id"]
+        self._headers = [_header(name, value) for name, value in initial_metadata if name != "x-request-id"]
 
     async def abort(self, code: Any, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
         lines = [*self._headers, (b"grpc-status", b"%d" % code.value[0]), (b"grpc-message", quoted(details))]
@@ -85,7 +72,7 @@ class Context:
         raise _Ended
 
     def answer(self, data: bytes) -> None:
-        self._visit.reply(200, CONTENT_TYPE, _FRAME.pack(0, len(data)) + data, self._headers)
+        self._visit.reply(200, CONTENT_TYPE, framed(data), self._headers)
 
 
 class Bridge:
@@ -102,7 +89,7 @@ class Bridge:
         if method is None or visit.method != b"POST" or not visit.content_type.startswith(CONTENT_TYPE):
             visit.fail(errors.NOT_FOUND)
             return
-        message = self._message(visit)
+        message = unframed(visit.body, visit.header(b"grpc-encoding"), self._max_bytes)
         if isinstance(message, errors.Failure):
             visit.fail(message)
             return
@@ -121,27 +108,49 @@ class Bridge:
             self._methods[name] = (unary, found.response_serializer) if unary else None
         return self._methods.get(name)
 
-    def _message(self, visit: Visit) -> bytes | errors.Failure:
-        body = visit.body
-        if len(body) < _FRAME.size:
-            return _BAD_FRAME
-        compressed, length = _FRAME.unpack_from(body)
-        if compressed > 1 or length != len(body) - _FRAME.size:
-            return _BAD_FRAME
-        data = body[_FRAME.size :]
-        return self._inflated(data, visit.header(b"grpc-encoding")) if compressed else data
 
-    def _inflated(self, data: bytes, encoding: bytes) -> bytes | errors.Failure:
-        if encoding not in _WINDOWS:
-            return _BAD_ENCODING
-        inflater = zlib.decompressobj(_WINDOWS[encoding])
-        try:
-            message = inflater.decompress(data, self._max_bytes + 1)
-        except zlib.error:
-            return _BAD_FRAME
-        if len(message) > self._max_bytes:
-            return errors.TOO_LARGE
-        return message if inflater.eof else _BAD_FRAME
+def unframed(body: bytes, encoding: bytes, limit: int) -> bytes | errors.Failure:
+    """The message in a frame; `encoding` is that of a compressed one, which may not inflate beyond `limit`."""
+    if len(body) < _FRAME.size:
+        return _BAD_FRAME
+    compressed, length = _FRAME.unpack_from(body)
+    if compressed > 1 or length != len(body) - _FRAME.size:
+        return _BAD_FRAME
+    data = body[_FRAME.size :]
+    return _inflated(data, encoding, limit) if compressed else data
+
+
+def _inflated(data: bytes, encoding: bytes, limit: int) -> bytes | errors.Failure:
+    if encoding not in _WINDOWS:
+        return _BAD_ENCODING
+    inflater = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        message = inflater.decompress(data, limit + 1)
+    except zlib.error:
+        return _BAD_FRAME
+    if len(message) > limit:
+        return errors.TOO_LARGE
+    return message if inflater.eof else _BAD_FRAME
+
+
+def framed(message: bytes) -> bytes:
+    return _FRAME.pack(0, len(message)) + message
+
+
+def metadata(fields: Sequence[bytes]) -> tuple[tuple[str, str], ...]:
+    """What gRPC calls metadata, of the headers in the fields of a request; no binary ones."""
+    pairs = zip(fields[6::2], fields[7::2], strict=True)
+    return tuple(
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in pairs
+        if name not in _NOT_METADATA and not name.endswith(b"-bin")
+    )
+
+
+def timeout(told: bytes) -> float | None:
+    """Seconds that a grpc-timeout header gives; None without one."""
+    found = _TIMEOUT.fullmatch(told) if told else None
+    return int(found[1]) * _UNITS[found[2]] if found else None
 
 
 def failed(failure: errors.Failure, request_id: str) -> list[tuple[bytes, bytes]]:

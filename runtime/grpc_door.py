@@ -1,16 +1,25 @@
 """The gRPC server: PredictionService with the meaning of the HTTP door, health and reflection."""
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pool, json_format, message, struct_pb2
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
-from runtime import config, errors, grpc_bridge, grpc_errors, grpc_pools, http_heads, tracing
+from runtime import (
+    config,
+    errors,
+    grpc_bridge,
+    grpc_direct,
+    grpc_errors,
+    grpc_messages,
+    grpc_pools,
+    http_heads,
+    tracing,
+)
 from runtime.awaited import AwaitedCall
 from runtime.bodies import FREE_BYTES
 from runtime.calls import DEFAULT_PRIORITY, Stage
@@ -18,7 +27,6 @@ from runtime.dispatch import Dispatcher
 from runtime.http_door import HttpDoor
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["PredictionService"].full_name
-_TEXTS = ("text/plain", "text/plain; charset=utf-8", "text/plain;charset=utf-8")
 
 
 class Rpc(AwaitedCall):
@@ -56,7 +64,7 @@ class Predictions:
             body = await call.answer()
             await self._check(call, context, body)
             await self._open(call, context)
-            return _response(body, call.content_type, call.wants_json)
+            return grpc_messages.response(body, call.content_type, call.wants_json)
         finally:
             self._end(call)
 
@@ -68,7 +76,7 @@ class Predictions:
                 await self._check(call, context, await call.answer())
             await self._open(call, context)
             async for part in call.parts():
-                yield _response(part, call.content_type, call.wants_json)
+                yield grpc_messages.response(part, call.content_type, call.wants_json)
             await self._check(call, context, b"")
         finally:
             self._end(call)
@@ -77,7 +85,7 @@ class Predictions:
         self._door.last_request = began = self._door.now()
         headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
         attempt = headers.pop(http_heads.ATTEMPT_HEADER.decode(), "")
-        request = _parse(data)
+        request = grpc_messages.parsed(data)
         if request is not None:
             headers |= {name.lower(): value for name, value in request.headers.items()}
         request_id = headers.get("x-request-id", "")[:200].encode() or self._door.new_request_id()
@@ -86,8 +94,9 @@ class Predictions:
             await grpc_errors.abort(context, errors.NO_MESSAGE, request_id.decode())
         call = Rpc(began, request)
         call.attempt = http_heads.attempt(attempt.encode())
-        call.body, content_type = _payload(request)
-        call.fields = _fields(request, content_type, request_id, headers)
+        call.body, content_type = grpc_messages.payload(request)
+        traceparent = tracing.valid(headers.get("traceparent", "").encode())
+        call.fields = grpc_messages.fields(request, content_type, request_id, traceparent, headers)
         told = http_heads.seconds(headers.get("x-request-timeout-ms", "").encode())
         asked = [limit for limit in (context.time_remaining(), told) if limit is not None]
         call.deadline = self._dispatcher.deadline(began, min(asked, default=None))
@@ -154,6 +163,7 @@ class GrpcDoor:
         self._names: list[str] = []
         self._pools: Any = grpc_pools.Pools(descriptor_pool.Default())
         self.add(_SERVICE, Predictions(dispatcher, door).handlers(), pb.DESCRIPTOR.pool)
+        door.mounts.add_direct(f"/{_SERVICE}/Predict".encode(), grpc_direct.Predict(dispatcher, limit))
         self.port = 0
 
     def add(self, name: str, handlers: grpc.GenericRpcHandler, pool: Any) -> None:
@@ -178,53 +188,3 @@ class GrpcDoor:
 
     async def stop(self, grace: float) -> None:
         await self._server.stop(grace)
-
-
-def _parse(data: bytes) -> pb.PredictRequest | None:
-    try:
-        return pb.PredictRequest.FromString(data)
-    except message.DecodeError:
-        return None
-
-
-def _fields(
-    request: pb.PredictRequest, content_type: str, request_id: bytes, headers: Mapping[str, str]
-) -> list[bytes]:
-    """Those of a request frame (shim/frames.py)."""
-    traceparent = tracing.valid(headers.get("traceparent", "").encode())
-    fields = [b"POST", b"/", _query(request).encode(), content_type.encode(), request_id, traceparent]
-    for name, value in headers.items():
-        fields += (name.encode(), value.encode("latin-1", "replace"))
-    return [field.replace(b"\0", b"") for field in fields]
-
-
-def _payload(request: pb.PredictRequest) -> tuple[bytes, str]:
-    if request.WhichOneof("payload") == "json":
-        return _value_json(request.json), "application/json"
-    return request.body, request.content_type
-
-
-def _value_json(value: struct_pb2.Value) -> bytes:
-    """Whole numbers without a fraction, as a JSON caller would have written them."""
-    return json.dumps(json.loads(json_format.MessageToJson(value, indent=None), parse_float=config.number)).encode()
-
-
-def _query(request: pb.PredictRequest) -> str:
-    from urllib.parse import urlencode
-
-    return urlencode(dict(request.query_params))
-
-
-def _response(data: bytes, content_type: str, wants_json: bool) -> pb.PredictResponse:
-    if wants_json and content_type.startswith(("application/json", "application/x-ndjson")):
-        try:
-            return pb.PredictResponse(json=json_format.Parse(data, struct_pb2.Value()), content_type=content_type)
-        except (json_format.ParseError, UnicodeDecodeError):
-            pass  # several lines joined, for instance, are no single value
-    if wants_json and content_type.lower() in _TEXTS:
-        try:
-            text = struct_pb2.Value(string_value=data.decode("utf-8"))
-            return pb.PredictResponse(json=text, content_type=content_type)
-        except UnicodeDecodeError:
-            pass  # a part of a long text may end inside a character
-    return pb.PredictResponse(body=data, content_type=content_type)

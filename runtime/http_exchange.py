@@ -67,6 +67,10 @@ class Exchange(Call):
     def timeout(self) -> float | None:
         return self._head.timeout
 
+    def header(self, name: bytes) -> bytes:
+        """A request header by its lower-case name; empty when absent."""
+        return self._head.known.get(name, b"")
+
     @property
     def method(self) -> bytes:
         return self.fields[0]

@@ -24,7 +24,7 @@ class Head:
 
     __slots__ = (
         "accept", "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers",
-        "keep_alive", "old", "plain", "preflight", "priority", "size", "timeout",
+        "keep_alive", "known", "old", "plain", "preflight", "priority", "size", "timeout",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, known: dict[bytes, bytes], *, keep_alive: bool, old: bool) -> None:
@@ -37,6 +37,7 @@ class Head:
             method, path, query.partition(b"#")[0], get(b"content-type", b""), request_id,
             tracing.valid(traceparent) if traceparent else b"",
         ]  # fmt: skip
+        self.known = known  # by name, the last of each
         self.headers: list[bytes] = []  # names, in lower case, and values in turn
         self.accept = get(b"accept")
         self.attempt = attempt(known[ATTEMPT_HEADER]) if ATTEMPT_HEADER in known else 0

@@ -42,11 +42,7 @@ class Visit:
 
     def header(self, name: bytes) -> bytes:
         """A request header by its lower-case name; empty when absent."""
-        fields = self.exchange.fields
-        for at in range(6, len(fields) - 1, 2):
-            if fields[at] == name:
-                return fields[at + 1]
-        return b""
+        return self.exchange.header(name)
 
     def reply(self, status: int, content_type: bytes, body: bytes, headers: Headers = ()) -> None:
         """The whole answer."""
@@ -100,6 +96,7 @@ class Mounts:
     def __init__(self) -> None:
         self._handlers: dict[bytes, Handler] = {}
         self._quick: dict[bytes, Quick] = {}
+        self._direct: dict[bytes, Callable[[Exchange], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.decoding: set[bytes] = set()  # prefixes whose handlers understand a content-encoding
 
@@ -109,11 +106,19 @@ class Mounts:
         if quick is not None:
             self._quick[prefix] = quick
 
+    def add_direct(self, path: bytes, handler: Callable[[Exchange], None]) -> None:
+        """One whole path, whose handler answers by callbacks: where a coroutine per request costs too much."""
+        self._direct[path] = handler
+
     def takes_encoded(self, path: bytes) -> bool:
         return path[1:].partition(b"/")[0] in self.decoding
 
     def serve(self, exchange: Exchange, refused: Callable[[int, float], None]) -> bool:
         """Starts the handler of the exchange's path, if there is one. `refused` counts what no dispatcher counts."""
+        direct = self._direct.get(exchange.path)
+        if direct is not None and exchange.method == b"POST":
+            direct(exchange)
+            return True
         prefix, _, rest = exchange.path[1:].partition(b"/")
         handler = self._handlers.get(prefix)
         if handler is None:

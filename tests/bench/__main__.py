@@ -1,62 +1,60 @@
-"""`make bench`: Cortex beside the raw ceilings and two peers, in one run; prints ratios.
+"""`python -m tests.bench [ROW...]`: the rows of docs/benchmarks, all of them without a name; `peers` is the comparison.
 
-The peers, their applications and the load generator are those of the shared serving benchmark. It is looked for in
-BENCH_SERVING (default ../shared/bench/serving); its environments go to BENCH_HOME (default ~/.cache/cortex-bench).
-Needs wrk, nginx and gcc (Debian: wrk nginx-light gcc gettext-base).
+Prints a table in Markdown as it goes and appends the raw numbers to --out.
 """
 
 import argparse
-import os
+import json
 import pathlib
-import subprocess
 import sys
-import tempfile
+import time
+import traceback
 
-ROOT = pathlib.Path(__file__).parents[2]
-VENVS = ("raw", "envoy", "litserve", "bentoml", "driver")
-CEILINGS = ("granian-rsgi", "c-hello", "uvloop-raw", "envoy-granian")
-PEERS = ("litserve", "bentoml")
-OURS = """
-[cortex-runtime]
-start = "{python} -m tests.bench.stage runtime {{port}} {workload}"
-env = {{ PYTHONPATH = "{root}" }}
-workloads = ["{workload}"]
-paths = {{ {workload} = "/" }}
-[cortex-gateway]
-start = "{python} -m tests.bench.stage gateway {{port}} {workload}"
-env = {{ PYTHONPATH = "{root}" }}
-workloads = ["{workload}"]
-"""
+from tests.bench import peers, rounds, serving, table
+from tests.bench.rows.throughput import Options
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workloads", default="noop,iris")
-    parser.add_argument("--seconds", type=int, default=4, help="per cell")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--check", action="store_true", help="only start everything and check one answer each")
-    options = parser.parse_args()
-    serving = pathlib.Path(os.environ.get("BENCH_SERVING", ROOT.parent / "shared/bench/serving"))
-    home = pathlib.Path(os.environ.get("BENCH_HOME", pathlib.Path.home() / ".cache/cortex-bench"))
-    if not (serving / "run.py").exists():
-        sys.exit(f"the serving benchmark is not at {serving}; set BENCH_SERVING to where it is")
-    environ = {**os.environ, "BENCH_HOME": str(home), "BENCH_PY": sys.executable}
-    if not (home / "state/hello").exists():
-        print(f"preparing the peers under {home} (once)", flush=True)
-        subprocess.run([str(serving / "setup.sh"), *VENVS], env=environ, check=True)
-    worst = 0
-    for workload in options.workloads.split(","):
-        worst |= compare(serving, environ, workload, options)
-    return worst
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join((*table.ROWS, "peers")))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2, help="of load per system and round")
+    parser.add_argument("--workloads", default=peers.WORKLOADS, help="of `peers`")
+    parser.add_argument("--out", type=pathlib.Path, help="JSON lines of all numbers")
+    told = parser.parse_args()
+    unknown = set(told.rows) - set(table.ROWS) - {"peers"}
+    if unknown:
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join((*table.ROWS, 'peers'))}")
+    serving.prepare((*serving.NEEDED, *(serving.PEERS if "peers" in told.rows or not told.rows else ())))
+    failed = measure([row for row in told.rows or table.ROWS if row != "peers"], told)
+    if "peers" in told.rows or not told.rows:
+        failed |= peers.compare(told.workloads.split(","), told.seconds, told.rounds)
+    return int(failed)
 
 
-def compare(serving: pathlib.Path, environ: dict[str, str], workload: str, options: argparse.Namespace) -> int:
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as ours:
-        ours.write(OURS.format(python=sys.executable, root=ROOT, workload=workload))
-        ours.flush()
-        command = [str(serving / "run"), "--peers", ",".join((*CEILINGS, *PEERS)), "--extra", ours.name]
-        command += ["--workloads", workload, "--dur", str(options.seconds), "--repeats", str(options.repeats)]
-        return subprocess.run([*command, *(["--check"] if options.check else [])], env=environ).returncode
+def measure(rows: list[str], told: argparse.Namespace) -> bool:
+    """Whether a row could not be measured. A number that misses its promise is a result, not a failure."""
+    failed = False
+    print(rounds.HEADER, flush=True)
+    for row in rows:
+        began = time.monotonic()
+        try:
+            findings = table.ROWS[row](Options(told.rounds, told.seconds))
+        except Exception:
+            failed = True
+            print(
+                f"| {row} could not be measured: {traceback.format_exc(limit=3).splitlines()[-1]} | | | | | | |",
+                flush=True,
+            )
+            traceback.print_exc()
+            continue
+        for finding in findings:
+            print(finding.line(), flush=True)
+            if told.out:
+                numbers = {"row": row, "what": finding.what, "values": list(finding.values), "note": finding.note}
+                with told.out.open("a") as file:
+                    file.write(json.dumps({**numbers, "seconds": round(time.monotonic() - began, 1)}) + "\n")
+    return failed
 
 
 if __name__ == "__main__":

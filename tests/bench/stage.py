@@ -1,7 +1,7 @@
-"""Puts a benchmark project on its stage: `python -m tests.bench.stage runtime|gateway PORT WORKLOAD`.
+"""Puts a benchmark project on its stage: `python -m tests.bench.stage runtime|gateway PORT PROJECT [SPEC]`.
 
 `runtime` is one replica without the platform around it; `gateway` is a whole local cluster with the project deployed,
-reached through Envoy. Both answer on PORT until SIGTERM.
+reached through Envoy. Both answer on PORT until SIGTERM. SPEC is JSON, merged into the API's spec (runtime only).
 """
 
 import json
@@ -11,46 +11,56 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 from tests.e2e import cluster as clusters
 
 PROJECTS = pathlib.Path(__file__).parent / "projects"
 
 
-def project(workload: str, folder: pathlib.Path) -> pathlib.Path:
-    target = folder / workload
-    shutil.copytree(PROJECTS / workload, target)
-    model = pathlib.Path(os.environ["BENCH_STATE"], "iris.joblib")
-    if workload == "iris":
-        shutil.copy(model, target)
+def project(name: str, folder: pathlib.Path) -> pathlib.Path:
+    target = folder / name
+    shutil.copytree(PROJECTS / name, target)
+    if name.startswith("iris"):
+        shutil.copy(pathlib.Path(os.environ["BENCH_STATE"], "iris.joblib"), target)
     return target
 
 
-def runtime(port: int, workload: str) -> None:
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="cortex-bench-"))
-    config = {
-        "api": f"namespaces/default/apis/{workload}",
+def config(folder: pathlib.Path, port: int, name: str, python: str, spec: Mapping[str, Any]) -> pathlib.Path:
+    """Writes what a node would have written; returns the path of it."""
+    predictor = {"type": "PREDICTOR_TYPE_PYTHON", "path": "predictor.py", "logLevel": "info"}
+    told = {
+        "api": f"namespaces/default/apis/{name}",
         "revision": "r1-bench",
-        "replica": f"{workload}-bench",
-        "spec": {"predictor": {"type": "PREDICTOR_TYPE_PYTHON", "path": "predictor.py", "logLevel": "info"}},
-        "projectDir": str(project(workload, folder)),
-        "python": str(pathlib.Path(os.environ["BENCH_VENVS"], "raw/bin/python")),
+        "replica": f"{name}-bench",
+        "spec": {**spec, "predictor": {**predictor, **spec.get("predictor", {})}},
+        "projectDir": str(project(name, folder)),
+        "python": python,
         "httpAddress": f"127.0.0.1:{port}",
         "logFile": str(folder / "replica.jsonl"),
         "stateFile": str(folder / "state.json"),
         "drainTimeout": "1s",
     }
-    (folder / "replica.json").write_text(json.dumps(config))
-    os.execv(sys.executable, [sys.executable, "-m", "runtime", "--config", str(folder / "replica.json")])
+    path = folder / "replica.json"
+    path.write_text(json.dumps(told))
+    return path
 
 
-def gateway(port: int, workload: str) -> None:
+def runtime(port: int, name: str, spec: Mapping[str, Any]) -> None:
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="cortex-bench-"))
+    python = str(pathlib.Path(os.environ["BENCH_VENVS"], "raw/bin/python"))
+    path = config(folder, port, name, python, spec)
+    os.execv(sys.executable, [sys.executable, "-m", "runtime", "--config", str(path)])
+
+
+def gateway(port: int, name: str, spec: Mapping[str, Any]) -> None:
     home = pathlib.Path(tempfile.mkdtemp(prefix="cortex-bench-"))
     cluster = clusters.Cluster(home)
     cluster.data_address = f"127.0.0.1:{port}"
     try:
         cluster.up()
-        cluster.deploy(project(workload, home), "--timeout", "300s")
+        cluster.deploy(project(name, home), "--timeout", "300s")
         signal.pause()
     finally:
         cluster.down()
@@ -59,4 +69,5 @@ def gateway(port: int, workload: str) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    {"runtime": runtime, "gateway": gateway}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])
+    told = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
+    {"runtime": runtime, "gateway": gateway}[sys.argv[1]](int(sys.argv[2]), sys.argv[3], told)

@@ -1,0 +1,100 @@
+"""Predict, as the gateway's bridge sends it, without a coroutine: message in, callbacks, message out.
+
+It means what `grpc_door.Predictions.predict` means. That one serves callers who speak gRPC to the replica itself.
+"""
+
+from collections.abc import Sequence
+
+from cortex.runtime.v1 import prediction_service_pb2 as pb
+from runtime import errors, grpc_bridge, grpc_errors, grpc_messages, http_heads, tracing
+from runtime.calls import DEFAULT_PRIORITY, Call
+from runtime.dispatch import Dispatcher
+from runtime.http_exchange import Exchange
+from runtime.shim import frames
+
+_CREDIT_STEP = frames.WINDOW_CHUNKS // 4
+
+
+class Prediction(Call):
+    """A call whose answer, streamed or not, becomes one message on the exchange it came by."""
+
+    __slots__ = ("_content_type", "_exchange", "_owed", "_parts", "_reason", "_wants_json")
+
+    def __init__(self, exchange: Exchange, request: pb.PredictRequest) -> None:
+        super().__init__(exchange.began)
+        self._exchange = exchange
+        self._wants_json = request.WhichOneof("payload") == "json"
+        self._parts: list[bytes] = []
+        self._owed = 0
+        self._content_type = self._reason = b""
+        self.attempt = exchange.attempt
+
+    def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
+        content_type = fields[0].decode("latin-1")
+        if status >= 400:
+            text = grpc_errors.text(body, content_type)
+            self._exchange.on_failure(errors.Failure(status, fields[1].decode("latin-1") or "UNSPECIFIED", text))
+            return
+        answer = grpc_messages.response(body, content_type, self._wants_json).SerializeToString()
+        self._exchange.reply(200, [(b"content-type", grpc_bridge.CONTENT_TYPE)], grpc_bridge.framed(answer))
+
+    def on_failure(self, failure: errors.Failure) -> None:
+        self._exchange.on_failure(failure)
+
+    def on_stream_head(self, status: int, fields: Sequence[bytes]) -> None:
+        self._content_type, self._reason = fields[0], fields[1]
+
+    def on_stream_chunk(self, data: bytes) -> None:
+        self._parts.append(data)
+        self._owed += 1
+        if self._owed >= _CREDIT_STEP:
+            owed, self._owed = self._owed, 0
+            self.grant(owed)
+
+    def on_stream_end(self, *, broken: bool) -> None:
+        if broken:
+            self._exchange.on_failure(errors.BROKEN_STREAM)
+        else:
+            self.on_response(self.status, [self._content_type, self._reason], b"".join(self._parts))
+
+
+class Predict:
+    """The handler of the method's path."""
+
+    def __init__(self, dispatcher: Dispatcher, max_bytes: int) -> None:
+        self._dispatcher = dispatcher
+        self._max_bytes = max_bytes
+
+    def __call__(self, exchange: Exchange) -> None:
+        found = grpc_bridge.unframed(bytes(exchange.body), exchange.header(b"grpc-encoding"), self._max_bytes)
+        if isinstance(found, errors.Failure):
+            exchange.on_failure(found)
+            return
+        request = grpc_messages.parsed(found)
+        verbs = self._dispatcher.verbs
+        if request is None:
+            exchange.on_failure(errors.NO_MESSAGE)
+        elif verbs and "POST" not in verbs:
+            exchange.on_failure(errors.method_not_allowed(", ".join(verbs)))
+        else:
+            self._submit(exchange, request)
+
+    def _submit(self, exchange: Exchange, request: pb.PredictRequest) -> None:
+        call = Prediction(exchange, request)
+        body, content_type = grpc_messages.payload(request)
+        told = exchange.fields
+        headers = {}
+        if request.headers or self._dispatcher.wants_headers:
+            headers = dict(grpc_bridge.metadata(told))
+            headers |= {name.lower(): value for name, value in request.headers.items()}
+        traceparent = told[tracing.TRACEPARENT_FIELD]
+        if "traceparent" in request.headers:
+            traceparent = tracing.valid(request.headers["traceparent"].encode())
+        call.priority = exchange.priority
+        if "x-request-priority" in headers:
+            call.priority = http_heads.priority(headers["x-request-priority"].encode()) or DEFAULT_PRIORITY
+        call.body = body
+        call.fields = grpc_messages.fields(request, content_type, told[4], traceparent, headers)
+        call.deadline = self._dispatcher.deadline(exchange.began, grpc_bridge.timeout(exchange.header(b"grpc-timeout")))
+        exchange.on_cancel = lambda: self._dispatcher.cancel(call)
+        self._dispatcher.submit(call)

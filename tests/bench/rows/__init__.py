@@ -1,0 +1,1 @@
+"""The rows of the table of docs/benchmarks: each function measures one and returns its findings."""
