@@ -182,8 +182,8 @@ class Connection(asyncio.Protocol):
         elif (
             length
             and int(length) >= slabs.LEAST_BYTES
-            and self._url[:2] in (b"/", b"/?")
             and self.door.slab is not None
+            and (self._url[:2] in (b"/", b"/?") or _has_tensors(self._url, known))
         ):
             self._loan = self.door.slab.take(int(length))
 
@@ -365,3 +365,8 @@ class Connection(asyncio.Protocol):
     def unsent(self) -> int:
         size: int = self._transport.get_write_buffer_size()
         return size
+
+
+def _has_tensors(url: bytes, known: dict[bytes, bytes]) -> bool:
+    """Whether the body is binary tensors, which go to a worker as they are (oip/http_request.py)."""
+    return url.startswith(b"/v2/") and b"inference-header-content-length" in known and b"content-encoding" not in known

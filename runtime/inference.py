@@ -6,7 +6,10 @@ and for BYTES each element behind its length in four bytes.
 
 import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from runtime import slabs
 
 Parameters = Mapping[str, "bool | int | float | str"]
 
@@ -40,7 +43,7 @@ class InferRequest:
     began: float = 0.0  # monotonic time of the first byte
     counted: bool = False  # set by an engine whose dispatcher counts the request in the metrics
     # The whole request as the caller sent it with all inputs binary: length of the JSON, and JSON and tensors together.
-    packed: "tuple[int, bytes] | None" = None
+    packed: "tuple[int, bytes | slabs.Loan] | None" = None
 
 
 @dataclasses.dataclass(slots=True)

@@ -38,6 +38,10 @@ class Loan:
     def __len__(self) -> int:
         return self.size
 
+    def view(self) -> memoryview:
+        """Good for as long as this object is."""
+        return memoryview(self._slab.memory)[self.offset : self.offset + self.size]
+
     def __bytes__(self) -> bytes:
         return self._slab.memory[self.offset : self.offset + self.size]
 

@@ -77,8 +77,8 @@ class OipDoor:
         return True
 
     def _begin(self, visit: Visit, engine: PredictorEngine, model: str) -> None:
-        regions = functools.partial(self._regions_for, visit)
-        request, wish = http_request.parse(visit.body, visit.header(http_response.LENGTH_HEADER), model, "", regions)
+        regions, json_size = functools.partial(self._regions_for, visit), visit.header(http_response.LENGTH_HEADER)
+        request, wish = http_request.parse(visit.exchange.body, json_size, model, "", regions)
         self._address(visit, request)
         call = DirectCall(engine, visit, wish, regions)
         visit.exchange.on_cancel = functools.partial(engine.leave, call)

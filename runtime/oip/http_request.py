@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from runtime import slabs
 from runtime.inference import InferError, InferRequest, Tensor
 from runtime.oip import parameters, shared_memory, strict_json, tensors
 
@@ -71,23 +72,26 @@ def _wants_binary(output: OutputJson, default: bool) -> bool:
 _DECODER = msgspec.json.Decoder(RequestJson)
 
 
-def split(body: bytes, told: bytes) -> tuple["bytes | memoryview", "memoryview | None"]:
+Body = bytes | slabs.Loan
+
+
+def split(body: Body, told: bytes) -> tuple["bytes | memoryview", "memoryview | None"]:
     """JSON and binary parts by the header Inference-Header-Content-Length. Raises InferError."""
     if not told:
-        return body, None
+        return bytes(body), None
     if not told.isdigit() or len(told) > 18 or int(told) > len(body):
         shown = told[:40].decode("latin-1")
         raise InferError(
             400, f"inference-header-content-length is {shown!r}; it must be a number up to the body's size, {len(body)}"
         )
-    view = memoryview(body)
+    view = body.view() if isinstance(body, slabs.Loan) else memoryview(body)
     return view[: int(told)], view[int(told) :]
 
 
 Regions = Callable[[], shared_memory.Regions]
 
 
-def parse(body: bytes, json_size: bytes, model: str, version: str, regions: Regions) -> tuple[InferRequest, Wish]:
+def parse(body: Body, json_size: bytes, model: str, version: str, regions: Regions) -> tuple[InferRequest, Wish]:
     """Raises InferError 400 or 413; every size in the result was checked. `regions` raises for who may not."""
     text, binary = split(body, json_size)
     told = strict_json.decode(_DECODER, text)

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
+from runtime import slabs
 from runtime.calls import Call
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
@@ -138,12 +139,16 @@ class PredictorEngine:
     def ended(self, call: Call, *, ok: bool) -> None:
         self._statistics.ended(time.monotonic() - call.began, call.queued_for, ok=ok)
 
-    def _submit(self, request: InferRequest, content_type: bytes, body: bytes, accept: str = "") -> WorkerCall:
+    def _submit(
+        self, request: InferRequest, content_type: bytes, body: "bytes | slabs.Loan", accept: str = ""
+    ) -> WorkerCall:
         call = WorkerCall(request.began)
         self._give(call, request, content_type, body, accept)
         return call
 
-    def _give(self, call: Call, request: InferRequest, content_type: bytes, body: bytes, accept: str = "") -> None:
+    def _give(
+        self, call: Call, request: InferRequest, content_type: bytes, body: "bytes | slabs.Loan", accept: str = ""
+    ) -> None:
         self._check(request.model, request.version)
         tensors.check_declared(request, self._metadata())
         if self._dispatcher.verbs and "POST" not in self._dispatcher.verbs:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from runtime import slabs
 from runtime.inference import InferError, InferRequest, InferResponse, Tensor
 from runtime.oip import datatypes
 from runtime.shim import tensors as shim
@@ -29,7 +30,7 @@ class _Head(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Head)
 
 
-def request(infer: InferRequest) -> tuple[bytes, bytes]:
+def request(infer: InferRequest) -> tuple[bytes, "bytes | slabs.Loan"]:
     """Content type and body. A request that came in this form goes on as it is."""
     if infer.packed is not None:
         size, body = infer.packed

@@ -13,7 +13,8 @@ from tests.runtime import replica
 
 _ENVIRONMENT = pathlib.Path.home() / ".cache" / "cortex-test" / "oip-clients"
 _PACKAGES = ("tritonclient[http,grpc]>=2.60", "kserve>=0.15", "numpy")
-_SCRIPTS = ("triton_examples.py", "kserve_clients.py")
+_SCRIPTS = ("triton_examples.py", "kserve_clients.py", "descriptors.py")
+_EXAMPLE = pathlib.Path(__file__).parents[3] / "examples" / "numpy" / "image-classifier-binary"
 
 
 def python() -> pathlib.Path:
@@ -39,7 +40,19 @@ def main() -> int:
             command = [str(interpreter), str(path), "--http", http, "--grpc", grpc, "--model", "demo"]
             print(f"--- {script}", flush=True)
             failed += subprocess.run(command, check=False, timeout=300, stderr=subprocess.DEVNULL).returncode != 0
-    return failed
+    return failed + _example(interpreter)
+
+
+def _example(interpreter: pathlib.Path) -> bool:
+    """The project with binary tensors and its own client."""
+    print(f"--- {_EXAMPLE.name}/client.py", flush=True)
+    source = (_EXAMPLE / "predictor.py").read_text()
+    with tempfile.TemporaryDirectory() as folder, replica.running(pathlib.Path(folder), source) as served:
+        command = [str(interpreter), str(_EXAMPLE / "client.py"), f"127.0.0.1:{served.http_port}", "demo"]
+        done = subprocess.run(command, check=False, timeout=60, text=True, capture_output=True)
+    print(done.stdout + done.stderr)
+    wanted = ["plain", "horizontal stripes", "vertical stripes", "checkerboard"]
+    return [line.partition("  ")[2] for line in done.stdout.splitlines()] != wanted
 
 
 if __name__ == "__main__":
