@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: soak-models demo test install gen lint type e2e examples-heavy bench baseline triton conformance fuzz clean
+.PHONY: soak-models demo test install gen lint type e2e examples-heavy bench baseline triton triton-cycles conformance fuzz clean
 
 install: .venv/.installed
 

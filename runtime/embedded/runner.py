@@ -32,6 +32,7 @@ _LOOK_SECONDS = 0.1
 _QUIET_SECONDS = 0.4
 _CANARY_SECONDS = 0.5
 _PATIENCE = 4.0
+_VERDICT_SECONDS = 3.0
 _RETIRE_SECONDS = 60.0
 
 
@@ -235,7 +236,7 @@ class Embedded:
 
     def _look(self, crew: Crew) -> None:
         entry = crew.entry
-        if self._crews.get(entry.name) is not crew or entry.state != "READY":
+        if self._crews.get(entry.name) is not crew or (entry.state != "READY" and not entry.doubted):
             return
         dead = [place for place, each in crew.hosts.items() if not each.is_running]
         if dead:
@@ -247,22 +248,35 @@ class Embedded:
             self._spawn(self._ask(crew))
 
     async def _ask(self, crew: Crew) -> None:
-        """A canary to every instance; any answer will do."""
-        limit = max(_CANARY_SECONDS, _PATIENCE * crew.entry.slowest)
+        """A canary to every instance; any answer will do. Silence is a doubt first and a verdict after seconds."""
+        entry = crew.entry
+        limit = max(_CANARY_SECONDS, _PATIENCE * entry.slowest)
         try:
             for place, each in list(crew.hosts.items()):
-                request = InferRequest(crew.entry.name, "", "canary", checks.canary(crew.entry))
-                try:
-                    async with asyncio.timeout(limit):
-                        await each.infer(str(place[0]), request)
-                except TimeoutError:
-                    if not crew.entry.gate.inside:
-                        each.kill()
-                except InferError:
-                    continue
-            crew.entry.last_answer = time.monotonic()
+                canary = asyncio.ensure_future(self._answers(each, place[0], entry, limit + _VERDICT_SECONDS))
+                await asyncio.wait([canary], timeout=limit)
+                doubted = not canary.done() and entry.doubt()
+                if doubted:
+                    self._changed()
+                if not await canary and (doubted or not entry.gate.inside):
+                    each.kill()
+                elif doubted:
+                    entry.ready()
+                    self._changed()
+            entry.last_answer = time.monotonic()
         finally:
-            self._asked.discard(crew.entry.name)
+            self._asked.discard(entry.name)
+
+    @staticmethod
+    async def _answers(to: host.Host, version: int, entry: Entry, limit: float) -> bool:
+        try:
+            async with asyncio.timeout(limit):
+                await to.infer(str(version), InferRequest(entry.name, "", "canary", checks.canary(entry)))
+        except TimeoutError:
+            return False
+        except InferError:
+            return True
+        return True
 
     def _replace(self, crew: Crew, places: Sequence[tuple[int, int]]) -> None:
         entry = crew.entry

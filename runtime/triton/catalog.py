@@ -11,6 +11,8 @@ from runtime.triton import model_config
 from runtime.triton.gate import Bound, Gate, refusal
 from runtime.triton.repository import Broken, Source
 
+_DOUBT = "it does not answer"
+
 
 @dataclasses.dataclass(slots=True)
 class Entry:
@@ -44,6 +46,18 @@ class Entry:
         if self.metadata is None:
             self.metadata = model_config.metadata(self.config, self.versions)
         return self.metadata
+
+    @property
+    def doubted(self) -> bool:
+        return self.reason == _DOUBT
+
+    def doubt(self) -> bool:
+        """It is silent: nobody else enters for now. Whether that changes anything."""
+        if self.state != "READY" or self.gate.inside:
+            return False
+        self.state, self.reason = "LOADING", _DOUBT
+        self.gate.close()
+        return True
 
     def ready(self) -> None:
         """Its gate opens."""

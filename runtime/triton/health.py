@@ -18,40 +18,58 @@ _LOOK_SECONDS = 0.1
 _QUIET_SECONDS = 0.4
 _CANARY_SECONDS = 0.5
 _SERVER_SECONDS = 0.5
+_VERDICT_SECONDS = 3.0
 # A canary may take this many times as long as the slowest recent request.
 _PATIENCE = 4.0
 
 
 class Health:
-    """`suspect(model)` hears of a model that does not answer."""
+    """`suspect(model)` hears of a model that does not answer; `away` and `back` of a server that does not, for now.
 
-    def __init__(self, catalog: Catalog, suspect: Callable[[str], None]) -> None:
+    Silence is first a doubt, which keeps new requests away, and only after seconds a verdict: on a machine that is busy
+    beyond reason everything is late, and to kill what is late would make it later.
+    """
+
+    def __init__(
+        self, catalog: Catalog, suspect: Callable[[str], None], away: Callable[[], None], back: Callable[[], None],
+        changed: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._catalog = catalog
         self._suspect = suspect
+        self._away = away
+        self._back = back
+        self._changed = changed
         self._known: dict[int, processes.Stub] = {}
         self._asked: dict[str, asyncio.Task[None]] = {}
 
     async def watch(self, calls: Calls, tired: Callable[[], bool]) -> bool:
         """Until the server is dead (False) or `tired` says that it should be replaced (True)."""
         self._known = {}
-        ping: asyncio.Task[bool] | None = None
+        ping = asyncio.ensure_future(self._ping(calls))
         try:
             while True:
-                await asyncio.wait([calls.server.exited], timeout=_LOOK_SECONDS)
-                if not calls.server.is_running:
+                waited: list[asyncio.Future[None]] = [calls.server.exited, ping]
+                await asyncio.wait(waited, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if ping.done() or not calls.server.is_running:
                     return False
-                if ping is None or ping.done():
-                    if ping is not None and not ping.result():
-                        return False
-                    ping = asyncio.ensure_future(calls.server.live(_SERVER_SECONDS))
                 self._look(calls)
                 if tired():
                     return True
         finally:
-            if ping is not None:
-                ping.cancel()
+            ping.cancel()
             for task in self._asked.values():
                 task.cancel()
+
+    async def _ping(self, calls: Calls) -> None:
+        """Until the server does not answer for good."""
+        while True:
+            await asyncio.sleep(_QUIET_SECONDS)
+            if await calls.server.live(_SERVER_SECONDS):
+                continue
+            self._away()
+            if not await calls.server.live(_VERDICT_SECONDS):
+                return
+            self._back()
 
     def _look(self, calls: Calls) -> None:
         found = processes.stubs(calls.server.process.pid)
@@ -75,14 +93,25 @@ class Health:
 
     def _accuse(self, model: str) -> None:
         entry = self._catalog.get(model)
-        if entry is not None and entry.state == "READY":
+        if entry is not None and (entry.state == "READY" or entry.doubted):
             self._suspect(model)
 
     async def _ask(self, calls: Calls, entry: Entry) -> None:
         """A canary; any answer will do, also an error: the zeros in it may mean nothing to the model."""
         limit = max(_CANARY_SECONDS, _PATIENCE * entry.slowest)
-        if not await answers(calls, entry, limit) and time.monotonic() - entry.last_answer > limit:
-            self._accuse(entry.name)
+        canary = asyncio.ensure_future(answers(calls, entry, limit + _VERDICT_SECONDS))
+        try:
+            await asyncio.wait([canary], timeout=limit)
+            doubted = not canary.done() and entry.doubt()
+            if doubted:
+                self._changed()
+            if not await canary:
+                self._accuse(entry.name)
+            elif doubted:
+                entry.ready()
+                self._changed()
+        finally:
+            canary.cancel()
 
 
 async def answers(calls: Calls, entry: Entry, limit: float) -> bool:

@@ -61,7 +61,7 @@ class Supervisor:
         self._crashes: collections.deque[float] = collections.deque(maxlen=_CRASHES)
         self._rng = random.Random()
         self._backoff = backoff.Backoff(first=0.1, longest=30.0)
-        self._health = Health(catalog, self.suspect)
+        self._health = Health(catalog, self.suspect, self._away, self._back, changed)
         self._changing = asyncio.Lock()  # loads and the change of servers, one after the other
 
     @property
@@ -220,7 +220,9 @@ class Supervisor:
     def suspect(self, model: str) -> None:
         """A stub of the model is dead or does not answer: the model gets new ones."""
         entry = self._catalog.get(model)
-        if entry is None or entry.state != "READY" or model in self._healing or self._calls is None:
+        if entry is None or model in self._healing or self._calls is None:
+            return
+        if entry.state != "READY" and not entry.doubted:
             return
         entry.gate.close()
         entry.state, entry.reason = "LOADING", "a process of the model died; it is being replaced"
@@ -243,11 +245,8 @@ class Supervisor:
 
     async def _look_again(self, calls: Calls) -> None:
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        if calls is self._calls and calls.server.is_running and await calls.server.live(_LOOK_AGAIN_SECONDS):
-            for entry in self._catalog:
-                if entry.reason == _AWAY:
-                    entry.ready()
-            self._changed()
+        if calls is self._calls and calls.server.is_running and await calls.server.live(1.0):
+            self._back()
 
     async def _heal(self, entry: Entry, calls: Calls) -> None:
         for stub in processes.stubs(calls.server.process.pid):
@@ -292,6 +291,13 @@ class Supervisor:
             if entry.state == "READY" or entry.state == "LOADING":
                 entry.state, entry.reason = "LOADING", _AWAY
                 entry.gate.close()
+        self._changed()
+
+    def _back(self) -> None:
+        """It was only late."""
+        for entry in self._catalog:
+            if entry.reason == _AWAY:
+                entry.ready()
         self._changed()
 
     async def _bury(self, calls: Calls) -> None:
