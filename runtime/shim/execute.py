@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Callable, List, Tuple
 
-from . import encode, loader, logs, payload, rpc, rpc_context, signature, tensors, weight
+from . import encode, logs, payload, rpc, rpc_context, signature, tensors, tracebacks, weight
 
 # Answers on their way, and the requests they are for.
 Replies = List[Tuple[payload.Request, encode.Encoded]]
@@ -138,7 +138,7 @@ class Executor:
         return refusal(500, INTERNAL, "PREDICTOR_FAILED", request.request_id)
 
     def report(self, error: BaseException) -> None:
-        self._channel.emit("error", loader.user_traceback(error), "logging", {"logger": "predictor"})
+        self._channel.emit("error", tracebacks.of_user(error), "logging", {"logger": "predictor"})
 
     def _told(self, status: int, detail: Any, headers: Any, request: payload.Request) -> encode.Encoded:
         """The user decides status, text and headers. Raises what they raise."""

@@ -9,13 +9,10 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import asks, batches, custom_metrics, models, rpc, signature
-
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+from . import asks, batches, custom_metrics, models, rpc, signature, tracebacks
 
 
 class LoadError(Exception):
@@ -25,18 +22,6 @@ class LoadError(Exception):
         super().__init__(text)
         self.reason = reason
         self.text = text
-
-
-def user_traceback(error: BaseException) -> str:
-    """The traceback from the first frame that is the user's."""
-    trace = error.__traceback__
-    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
-
-
-def _is_ours(filename: str) -> bool:
-    return filename.startswith((_OURS, "<frozen importlib")) or os.sep + "importlib" + os.sep in filename
 
 
 def load_service(setup: dict[str, Any]) -> rpc.Service | None:
@@ -64,7 +49,7 @@ def load_class(setup: dict[str, Any], service: rpc.Service | None = None) -> Any
     try:
         module = _import(path, os.path.abspath(folder))
     except BaseException as error:  # a module that calls sys.exit() is as broken as one that raises
-        raise LoadError("IMPORT_FAILED", user_traceback(error)) from None
+        raise LoadError("IMPORT_FAILED", tracebacks.of_user(error)) from None
     cls = _choose(module, setup["class_name"], setup["path"], service.names if service else ())
     try:
         signature.check_class(cls)
@@ -184,7 +169,9 @@ async def guarded_async(waited: Any) -> None:
 
 
 def _failed(error: BaseException) -> LoadError:
-    return LoadError("OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED", user_traceback(error))
+    return LoadError(
+        "OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED", tracebacks.of_user(error)
+    )
 
 
 def _attached(cls: Any, arguments: dict[str, Any], client: models.ModelClient) -> Any:

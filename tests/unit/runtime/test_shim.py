@@ -34,6 +34,14 @@ def test_every_interpreter_can_import_it(python: str) -> None:
     subprocess.run([python, "-I", "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_each_can_be_the_first_to_be_imported(path: pathlib.Path) -> None:
+    if path.stem in ("__main__", "__init__"):
+        return
+    code = f"import sys; sys.path[:0] = [{str(SHIM.parent)!r}]; import shim.{path.stem}"
+    subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=60)
+
+
 def test_the_front_starts_lean() -> None:
     heavy = ("opentelemetry", "structlog", "grpc", "sqlalchemy")
     code = f"import sys, runtime.front; print(*[m for m in {heavy!r} if m in sys.modules])"
