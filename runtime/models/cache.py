@@ -101,23 +101,27 @@ class Cache:
         """Whether the tree is here and its files are as they were verified: size, time, and on the disk for sure."""
         folder = self.trees / tree
         try:
-            listed = json.loads((folder / ".cortex.json").read_text())
+            listed = json.loads((folder / "listing.json").read_text())
             for path, blob in listed.items():
-                stat = (folder / path).stat()
+                stat = (folder / "files" / path).stat()
                 if not self._matches(self.meta(blob), stat):
                     return False
         except (OSError, ValueError, KeyError):
             return False
         return True
 
+    def files(self, tree: str) -> pathlib.Path:
+        """The folder with its files, and nothing else."""
+        return self.trees / tree / "files"
+
     def link(self, tree: str, files: Mapping[str, str]) -> None:
         """Makes the tree from blobs by path. Somebody else may do the same."""
         target, part = self.trees / tree, self.trees / f".{tree}.{os.getpid()}"
         shutil.rmtree(part, ignore_errors=True)
         for path, blob in files.items():
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            os.link(self.blobs / blob, part / path)
-        (part / ".cortex.json").write_text(json.dumps(files))
+            (part / "files" / path).parent.mkdir(parents=True, exist_ok=True)
+            os.link(self.blobs / blob, part / "files" / path)
+        (part / "listing.json").write_text(json.dumps(files))
         self._remove_tree(target)
         with contextlib.suppress(OSError):  # another process was faster
             part.rename(target)

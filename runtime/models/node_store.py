@@ -78,7 +78,7 @@ class NodeStore:
         self._pins[revision] = (tree, pin)
         if len(files) == 1 and not files[0].path:
             root = source.prefix.rpartition("/")[2]
-        return str(self._cache.trees / tree / root)
+        return str(self._cache.files(tree) / root)
 
     def _job(self, source: S3Source, tree: str, files: list[dict[str, Any]]) -> dict[str, Any]:
         return {

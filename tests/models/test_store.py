@@ -79,6 +79,7 @@ async def test_a_folder_arrives_whole_read_only_and_under_its_names(
     assert (path / "weights.bin").read_bytes() == large
     assert (path / "sub/vocab.txt").read_bytes() == small and (path / "empty").read_bytes() == empty
     assert (path / "weights.bin").stat().st_mode & 0o222 == 0
+    assert sorted(each.name for each in path.iterdir()) == ["empty", "sub", "weights.bin"]
     assert store.parts == 4  # 8 + 8 + 4 MiB, and the small one
     assert store.seen_authorization == {"AWS4-HMAC-SHA256"}
 
