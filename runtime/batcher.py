@@ -14,6 +14,8 @@ _now = time.monotonic
 # The loop's timers are not finer than this; what is shorter waits for the end of the loop's turn instead.
 _TICK = 0.001
 _SHORT = 0.0005
+# Batches of one are many and alike: one in so many is looked at.
+_SAMPLED = 8
 
 
 class Batcher:
@@ -29,26 +31,33 @@ class Batcher:
         self._timer: Any = None
         self._due = False
         self._sizes: dict[int, int] = {}  # batches so far, by the power of two that holds their size
-        self._batches = self._calls = 0
+        self._batches = self._calls = self._alone = 0
         self._waited = 0.0
 
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
 
-    def came(self, in_flight: int) -> None:
-        """A call has come; `in_flight` counts it."""
-        self._arrivals.observe(_now(), in_flight)
-
     def goes_alone(self, in_flight: int) -> bool:
         """Whether the call that has just come leaves by itself to a worker that is free: nobody waits, and there is no
-        sign of anybody who would share its batch. If not, `push` it."""
-        if self._lines or self._arrivals.crowd >= in_flight + 1:
+        sign of anybody who would share its batch. If not, `push` it. Cheap, as it is all that one client sees of us."""
+        crowd = self._arrivals.crowd
+        if self._lines or crowd >= in_flight + 1:
             return False
-        self._note(1, 0.0)
+        if in_flight > crowd:
+            self._arrivals.crowd = in_flight
+        self._alone += 1
         return True
 
-    def push(self, call: Call) -> None:
-        self._line(call).push(call, _now())
+    @property
+    def looks(self) -> bool:
+        """Whether the time of this call that went alone is of interest: they are many and alike."""
+        return self._alone % _SAMPLED == 0
+
+    def push(self, call: Call, in_flight: int) -> None:
+        """`in_flight` counts it."""
+        now = _now()
+        self._arrivals.observe(now, in_flight)
+        self._line(call).push(call, now)
 
     def push_back(self, call: Call) -> None:
         self._line(call).push_back(call, _now())
@@ -60,8 +69,8 @@ class Batcher:
 
     def observe(self, size: int, micros: int) -> None:
         """A batch of `size` has kept a permit for so long."""
-        self._cost.observe(size, micros * 1e-6)
         self._arrivals.answered(_now())
+        self._cost.observe(size, micros * 1e-6)
 
     def take(self, running: int, in_flight: int, *, only_full: bool = False) -> Sequence[Call]:
         """The next batch for a free worker, or nothing: nobody waits, or waiting pays. `running`: calls in batches."""
@@ -80,14 +89,16 @@ class Batcher:
 
     def describe(self) -> dict[str, Any]:
         """For /info."""
+        batches = self._batches + self._alone
+        sizes = {**self._sizes, 0: self._sizes.get(0, 0) + self._alone}
         return {
             "max_batch_size": self._policy.size,
             "batch_interval_seconds": self._policy.interval,
             "waiting": len(self),
-            "batches": self._batches,
-            "calls": self._calls,
-            "sizes": {f"<={2**power}": count for power, count in sorted(self._sizes.items())},
-            "mean_wait_seconds": round(self._waited / self._batches, 6) if self._batches else 0.0,
+            "batches": batches,
+            "calls": self._calls + self._alone,
+            "sizes": {f"<={2**power}": count for power, count in sorted(sizes.items())},
+            "mean_wait_seconds": round(self._waited / batches, 6) if batches else 0.0,
             "fitted_seconds": {"fixed": round(self._cost.fixed, 6), "per_call": round(self._cost.per_call, 6)},
         }
 

@@ -223,14 +223,16 @@ class Dispatcher:
             self._spans.dispatched(call)
 
     def _submit_to_batch(self, batcher: Batcher, call: Call) -> None:
-        batcher.came(self.in_flight)
         link = self._least_loaded()
         if link is not None and len(link.permits) < link.threads and batcher.goes_alone(self.in_flight):
             self._starts(link, call)
-            link.send_one(call)
+            if batcher.looks:
+                link.send_one(call)
+            else:
+                link.send(call)
             return
         call.stage = QUEUED
-        batcher.push(call)
+        batcher.push(call, self.in_flight)
         self._send_batches()
 
     def _send_batches(self) -> None:
@@ -239,8 +241,7 @@ class Dispatcher:
         while batcher and (link := self._for_batch()) is not None:
             # A full batch gains nothing by waiting in the front, so the only worker has the next one at hand.
             ahead = len(link.permits) >= link.threads and not link.prepares
-            running = sum(sum(each.batches.values()) for each in self._links)
-            batch = batcher.take(running, self.in_flight, only_full=ahead)
+            batch = batcher.take(sum(each.running for each in self._links), self.in_flight, only_full=ahead)
             if not batch:
                 return
             for call in batch:

@@ -174,6 +174,8 @@ class HttpDoor:
             "python_version": offer.get("python"),
             "processes_per_replica": settings.processes,
             "threads_per_process": settings.threads,
+            "in_flight": self._dispatcher.in_flight,
+            "queued": self._dispatcher.queued,
             **self._engine_info(),
             **({"batching": self._dispatcher.batcher.describe()} if self._dispatcher.batcher is not None else {}),
         }

@@ -12,6 +12,7 @@ from . import control, encode, frames, signature
 from .execute import Executor, fields, is_stream
 from .payload import Request
 
+_PLAIN = frozenset([dict, list, str, int, float, bool, bytes])
 NO_STREAMS = "a batched predict() cannot return streams"
 
 
@@ -36,7 +37,9 @@ class Method(signature.Method):
 
 def _only(results: Any) -> Any:
     """Raises what stands in the result's place."""
-    result = checked(results, 1)[0]
+    result = results[0] if type(results) is list and len(results) == 1 else checked(results, 1)[0]
+    if type(result) in _PLAIN:  # what nearly all are
+        return result
     if isinstance(result, BaseException):
         raise result
     if is_stream(result):
