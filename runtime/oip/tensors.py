@@ -185,5 +185,5 @@ def _text(name: str, element: bytes) -> str:
     try:
         return element.decode("utf-8")
     except UnicodeDecodeError:
-        told = f"output {name!r} holds bytes that are no text; ask for it as binary data"
-        raise InferError(500, told, "PREDICTOR_FAILED") from None
+        told = f"output {name!r} holds bytes that are no text, so JSON cannot carry it; ask for it as binary data"
+        raise InferError(406, told) from None
