@@ -15,6 +15,8 @@ import pytest
 from cortex.runtime.v1 import prediction_service_pb2, prediction_service_pb2_grpc
 from tests.client import command
 
+pytestmark = pytest.mark.timeout(300)
+
 PREDICTOR = """
 class PythonPredictor:
     def __init__(self, config):
