@@ -56,9 +56,12 @@ class MetricsClient:
                 self._say(f"more than {_MOST_SERIES} series of metrics in a second: the rest is not taken")
                 return
             self._add(kind, key, number)
-            if self._pid != os.getpid():  # also after a fork, which takes no thread along
-                self._pid = os.getpid()
-                threading.Thread(target=self._run, name="cortex-metrics", daemon=True).start()
+            begun, self._pid = self._pid == os.getpid(), os.getpid()  # a fork takes no thread along
+        if not self._asker.listens:
+            self._flush(10.0)  # in a process that is to be forked, where no thread may be
+            self._pid = 0
+        elif not begun:
+            threading.Thread(target=self._run, name="cortex-metrics", daemon=True).start()
 
     def _add(self, kind: str, key: Any, number: float) -> None:
         if kind == "gauge":

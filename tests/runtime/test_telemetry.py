@@ -185,10 +185,12 @@ class PythonPredictor:
 """
 
 
-def test_metrics_of_the_users_own_reach_the_monitor(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("start", ["SPAWN", "FORK_LOADED"])
+def test_metrics_of_the_users_own_reach_the_monitor(tmp_path: pathlib.Path, start: str) -> None:
     monitor = Monitor()
+    predictor = {"worker": {"start": f"WORKER_START_{start}"}}
     with serving(Collector(), monitor) as address:
-        with running(tmp_path, CUSTOM, config={"monitorAddress": address}) as replica:
+        with running(tmp_path, CUSTOM, predictor=predictor, config={"monitorAddress": address}) as replica:
             for number in (1, 2, 3):
                 assert replica.client.post("/", json=number).status_code == 200
             for text in ("'seen' is a counter already", "'cortex_mine' is the platform's", "'text' was not taken"):
@@ -201,3 +203,5 @@ def test_metrics_of_the_users_own_reach_the_monitor(tmp_path: pathlib.Path) -> N
     lengths = [metric.histogram for metric in told if metric.name == "length"]
     assert (sum(one.count for one in lengths), sum(one.sum for one in lengths)) == (3, 6)
     assert {metric.name for metric in told} == {"model_size", "seen", "length"}
+    if start == "FORK_LOADED":
+        assert not any("do not survive a fork" in line["message"] for line in replica.lines())
