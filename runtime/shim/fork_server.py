@@ -29,6 +29,7 @@ def main(fds: list[int], front: int) -> None:
     sock = socket.socket(fileno=fd)
     os.set_inheritable(fd, False)
     plan = _receive_plan(sock)
+    parent.name_process("cortex-fork")
     loaded = None
     # Modules are made to stay: collections among them take time and free nothing.
     gc.disable()

@@ -117,6 +117,7 @@ def _is_extension(root: str, name: str) -> bool:
 def load(imports: list[Import], project_dir: str) -> list[str]:
     """Imports what is installed; returns the names. Raises Unusable where an import fails or leaves a thread."""
     loaded = []
+    before = shared_descriptors()
     for name, names in imports:
         if not _is_installed(name.split(".")[0], project_dir):
             continue
@@ -126,6 +127,9 @@ def load(imports: list[Import], project_dir: str) -> list[str]:
             # Half an import cannot be taken back, and a second try in the worker may fail in another way.
             raise Unusable(f"import {name} failed: {type(error).__name__}: {error}") from None
         check_forkable(f"import {name}")
+        opened = shared_descriptors() - before
+        if opened:
+            raise Unusable(f"import {name} opened {', '.join(sorted(opened))}, which workers must not share")
         loaded.append(name)
     return loaded
 
@@ -154,6 +158,19 @@ def check_forkable(what: str) -> None:
     cuda = getattr(torch, "cuda", None)
     if cuda is not None and getattr(cuda, "is_initialized", bool)():
         raise Unusable(f"{what} initialised CUDA, which does not survive a fork")
+
+
+def shared_descriptors() -> set[str]:
+    """Open connections and devices: each worker needs its own."""
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink("/proc/self/fd/" + fd)
+        except OSError:
+            continue
+        if target.startswith(("socket:", "anon_inode:[eventpoll]", "/dev/nvidia", "/dev/neuron", "/dev/dri")):
+            found.add(target)
+    return found
 
 
 def _threads() -> list[str]:

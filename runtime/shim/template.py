@@ -13,6 +13,10 @@ from typing import Any
 from . import asks, control, loader, logs, preload
 
 NAME = "template"
+_SHARED = (
+    "the constructor left open: {}. All workers now share it, and a connection that two of them use breaks: "
+    "close it there, or open it in after_fork(self)"
+)
 
 
 class Template:
@@ -29,9 +33,13 @@ class Template:
         self._registry: control.Registry | None = None
         self.service = loader.load_service(setup)
         self.cls = loader.load_class(setup, self.service)
+        before = preload.shared_descriptors()
         named = {**setup, "worker": NAME}
         self.contract = loader.construct(self.cls, named, self.asker, self.service, self._is_active)
         preload.check_forkable("the constructor")
+        opened = preload.shared_descriptors() - before
+        if opened:
+            self.channel.emit("warning", _SHARED.format(", ".join(sorted(opened))), "logging", {"logger": "cortex"})
 
     def enter(
         self, setup: dict[str, Any], commands: socket.socket, lines: socket.socket, registry: control.Registry

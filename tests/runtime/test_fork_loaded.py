@@ -122,3 +122,10 @@ def test_models_of_the_constructor_are_shared(tmp_path: pathlib.Path) -> None:
     with running(tmp_path, source, predictor=predictor) as replica:
         answer = ask(replica)
         assert answer["shared"] and answer["by"] == replica.state["fork_server"] != answer["pid"]
+
+
+def test_a_shared_connection_is_warned_of(tmp_path: pathlib.Path) -> None:
+    source = SOURCE.replace('print("constructing")', "import socket; self.kept = socket.socketpair()")
+    with running(tmp_path, source, predictor=policy(1)) as replica:
+        line = replica.wait_line("the constructor left open: socket:[")
+        assert (line["level"], line["worker"]) == ("warning", "template")

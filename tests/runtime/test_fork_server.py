@@ -79,6 +79,7 @@ UNFORKABLE = {
         "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True, name='own').start()",
         "own",
     ),
+    "connection": ("import socket\nkept = socket.socketpair()", "opened socket:["),
     "error": (IN_THE_SERVER + "raise ValueError('once')", "ValueError: once"),
     "crash": (IN_THE_SERVER + "os.abort()", "SIGABRT"),
 }
