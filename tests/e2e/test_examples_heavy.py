@@ -23,6 +23,7 @@ WANTED = "CORTEX_EXAMPLES_HEAVY"
         ("xgboost/breast-cancer", "breast-cancer", "0."),
         ("onnx/digit-classifier", "digit-classifier", "digit"),
         ("pytorch/iris-classifier", "iris-pytorch", "setosa"),
+        ("tensorflow/iris-classifier", "iris-tensorflow", "setosa"),
     ],
 )
 def test_an_example_that_trains(cluster: clusters.Cluster, example: str, api: str, said: str) -> None:
