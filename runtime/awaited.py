@@ -7,7 +7,7 @@ from runtime import errors
 from runtime.calls import Call
 from runtime.shim import frames
 
-_CREDIT_STEP = frames.WINDOW_CHUNKS // 4
+_CREDIT_STEP = frames.WINDOW // 4
 
 
 class AwaitedCall(Call):
@@ -73,7 +73,7 @@ class AwaitedCall(Call):
         owed = 0
         while (part := await self._parts.get()) is not None:
             yield part
-            owed += 1
+            owed += frames.cost(part)
             if owed >= _CREDIT_STEP:
                 self.grant(owed)
                 owed = 0

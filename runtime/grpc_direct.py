@@ -12,7 +12,7 @@ from runtime.dispatch import Dispatcher
 from runtime.http_exchange import Exchange
 from runtime.shim import frames
 
-_CREDIT_STEP = frames.WINDOW_CHUNKS // 4
+_CREDIT_STEP = frames.WINDOW // 4
 
 
 class Prediction(Call):
@@ -46,7 +46,7 @@ class Prediction(Call):
 
     def on_stream_chunk(self, data: bytes) -> None:
         self._parts.append(data)
-        self._owed += 1
+        self._owed += frames.cost(data)
         if self._owed >= _CREDIT_STEP:
             owed, self._owed = self._owed, 0
             self.grant(owed)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _JOIN_BYTES = 65536
 _BETWEEN_EVENTS = (b"\n\n", b"\r\n\r\n")
 _COMMENT = b":\n\n"
-_CREDIT_STEP = frames.WINDOW_CHUNKS // 4
+_CREDIT_STEP = frames.WINDOW // 4
 
 
 class Exchange(Call):
@@ -165,7 +165,7 @@ class Exchange(Call):
         connection.write(data if self._head.old else messages.chunk(data))
         if connection.silent_since:
             connection.silent_since = connection.door.now() if data.endswith(_BETWEEN_EVENTS) else math.inf
-        self._owed += 1
+        self._owed += frames.cost(data)
         if self._owed >= _CREDIT_STEP:
             self.repay()
 

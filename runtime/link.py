@@ -181,7 +181,7 @@ class Link(asyncio.Protocol):
         self.preparing.discard(number)
         self.permits.add(number)
         wanted = number in self.batches or self.calls.get(number) is not None
-        chunks = self._granted.get(number, frames.WINDOW_CHUNKS) if wanted else 0
+        chunks = self._granted.get(number, frames.WINDOW) if wanted else 0
         self._later(frames.pack(frames.GO, number, frames.CREDIT_HEAD.pack(chunks)))
 
     def _later(self, data: bytes) -> None:
@@ -220,7 +220,7 @@ class Link(asyncio.Protocol):
 
     def grant(self, number: int, chunks: int) -> None:
         if number in self.calls:
-            total = self._granted[number] = self._granted.get(number, frames.WINDOW_CHUNKS) + chunks
+            total = self._granted[number] = self._granted.get(number, frames.WINDOW) + chunks
             if not self._unpark(number):
                 self._control.write(frames.pack(frames.CREDIT, number, frames.CREDIT_HEAD.pack(total)))
 
@@ -314,7 +314,7 @@ class Link(asyncio.Protocol):
         self.permits.discard(number)
         known = frames.CREDIT_HEAD.unpack(head)[0]
         waits = number not in self.preparing and self.calls.get(number) is not None
-        if waits and self._granted.get(number, frames.WINDOW_CHUNKS) <= known:
+        if waits and self._granted.get(number, frames.WINDOW) <= known:
             self._parked.add(number)
         else:
             self.ready.append(number)

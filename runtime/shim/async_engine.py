@@ -57,7 +57,7 @@ class TaskJob(control.Job):
             self.cancelled = True
             self._cancel_task()
 
-    async def take_credit(self, park: Callable[[TaskJob], None]) -> None:
+    async def take_credit(self, cost: int, park: Callable[[TaskJob], None]) -> None:
         """For one chunk. Parks the stream while its caller is slow."""
         if self.sent >= self.limit:
             self._changed.clear()
@@ -66,7 +66,7 @@ class TaskJob(control.Job):
             except asyncio.TimeoutError:
                 while self.sent >= self.limit:
                     await self.wait_for_permit(park)
-        self.sent += 1
+        self.sent += cost
 
     async def wait_for_permit(self, park: Callable[[TaskJob], None]) -> None:
         self._parked = True
@@ -260,7 +260,7 @@ class Engine(asyncio.Protocol):
             self.send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
             while item is not _END:
                 for piece in stream.pieces(opened.encode(item)):
-                    await job.take_credit(self.park)
+                    await job.take_credit(frames.cost(piece), self.park)
                     self.send(frames.STREAM_CHUNK, job.number, b"", piece)
                 item = await _next(items)
         except BaseException as error:

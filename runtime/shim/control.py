@@ -24,7 +24,7 @@ class Job:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.limit = frames.WINDOW_CHUNKS  # chunks that it may have sent since it began
+        self.limit = frames.WINDOW  # credit that its chunks may have cost since it began
         self.sent = 0
         self.cancelled = False
 
@@ -92,7 +92,7 @@ class ThreadJob(Job):
     def is_inside(self, thread: int | None) -> bool:
         return self._inside and self._thread == thread
 
-    def take_credit(self) -> bool:
+    def take_credit(self, cost: int) -> bool:
         """For one chunk. False when the caller is slow, so that the permit is better given back. Raises Cancelled."""
         if self.sent >= self.limit:
             with self._changed:
@@ -102,7 +102,7 @@ class ThreadJob(Job):
                     return False
         if self.cancelled:
             raise Cancelled
-        self.sent += 1
+        self.sent += cost
         return True
 
 

@@ -46,9 +46,11 @@ DEADLINE_FIELD = ":deadline"
 # Flags of a response head.
 HELD = 1
 
-# Chunks a stream may have on the way before the front grants more, and the largest chunk.
-WINDOW_CHUNKS = 32
+# Credit a stream has before the front grants more. A chunk costs one, and one more for each 2 KiB, so that the window
+# bounds bytes and small chunks alike: a thousand of the smallest, or 31 of the largest.
+WINDOW = 1024
 CHUNK_BYTES = 64 * 1024
+_COST_SHIFT = 11
 
 RESPONSE_HEAD = struct.Struct("<HBI")  # status, flags, microseconds the user's code took
 CREDIT_HEAD = COUNT_HEAD = MICROS_HEAD = struct.Struct("<I")
@@ -60,6 +62,11 @@ REVOKED = struct.Struct("<QQ")
 REVOKED_AT = PROGRESS.size
 
 Frame = Tuple[int, int, bytes, bytes]  # kind, number, head, body
+
+
+def cost(chunk: bytes) -> int:
+    """Of a chunk, in credit."""
+    return 1 + (len(chunk) >> _COST_SHIFT)
 
 
 def pack(kind: int, number: int, head: bytes = b"", body: bytes = b"") -> bytes:

@@ -9,17 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from . import control, encode, frames, logs, stream
+from . import control, encode, frames, logs, outbox, stream
 from .execute import Cancelled, Executor, Replies, fields
 from .payload import Request
 
 _END = object()
+# Chunks that follow each other within this may leave together, if they are small.
+_FAST_NS = 200_000
+_SMALL_BYTES = 4096
 
 
 class Host(Protocol):
     """What a stream needs of the engine."""
 
     executor: Executor
+    outbox: outbox.Outbox
     registry: control.Registry
 
     def send(self, kind: int, number: int, head: bytes = b"", body: bytes = b"") -> None: ...
@@ -43,6 +47,7 @@ class Stream:
         self._pieces: Iterator[bytes] = iter(())
         self._piece: bytes | None = None
         self._nanos = 0
+        self._last = 0  # when a chunk was sent
 
     def run(self) -> None:
         token = logs.current.set(self._request)
@@ -90,14 +95,38 @@ class Stream:
             self._open()
         while True:
             while self._piece is not None:
-                if not self._job.take_credit():
+                if self._job.sent >= self._job.limit:
+                    self._host.outbox.flush()  # or the caller would wait for what we wait to be asked for
+                if not self._job.take_credit(frames.cost(self._piece)):
                     return False
-                self._host.send(frames.STREAM_CHUNK, self._job.number, b"", self._piece)
+                self._send(self._piece)
                 self._piece = next(self._pieces, None)
-            item = self._host.guarded(self._job, next, self._items, _END)
-            if item is _END:
+            data = self._host.guarded(self._job, self._produce)
+            if data is None:
                 return True
-            self._take(item)
+            self._cut(data)
+
+    def _send(self, piece: bytes) -> None:
+        """A slow generator's chunks leave at once, those of a fast one several at a time."""
+        now = time.perf_counter_ns()
+        if now - self._last < _FAST_NS and len(piece) < _SMALL_BYTES:
+            self._host.outbox.hold(frames.pack(frames.STREAM_CHUNK, self._job.number, b"", piece), now)
+        else:
+            self._host.send(frames.STREAM_CHUNK, self._job.number, b"", piece)
+        self._last = now
+
+    def _produce(self) -> bytes | None:
+        """The user's code, and so is the encoding of what it yields."""
+        assert self._opened is not None
+        item = next(self._items, _END)
+        return None if item is _END else self._opened.encode(item)
+
+    def _cut(self, data: bytes) -> None:
+        if 0 < len(data) <= frames.CHUNK_BYTES:
+            self._piece = data
+            return
+        self._pieces = stream.pieces(data)
+        self._piece = next(self._pieces, None)
 
     def _open(self) -> None:
         chunks = self._answer.chunks
@@ -110,12 +139,7 @@ class Stream:
         if first is _END:
             self._items = iter(())
         else:
-            self._take(first)
-
-    def _take(self, item: Any) -> None:
-        assert self._opened is not None
-        self._pieces = stream.pieces(self._host.guarded(self._job, self._opened.encode, item))
-        self._piece = next(self._pieces, None)
+            self._cut(self._host.guarded(self._job, self._opened.encode, first))
 
     def _break(self, error: BaseException, began: int) -> None:
         failed = self._host.executor.failed(error, self._request)

@@ -83,7 +83,7 @@ class Bench:
         self.level()
         target = self.folder / "obstore.bin"
         command = [sys.executable, "-c", OBSTORE, self.url, str(target)]
-        measured = timed(lambda: subprocess.check_call(command) and None)
+        measured = timed(lambda: subprocess.check_call(command))
         target.unlink()
         return measured
 

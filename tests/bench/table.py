@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from tests.bench.rounds import Finding
-from tests.bench.rows import streams, throughput
+from tests.bench.rows import models, streams, throughput, waiting, workers
 from tests.bench.rows.throughput import Options
 
 ROWS: Mapping[str, Callable[[Options], list[Finding]]] = {
@@ -17,4 +17,10 @@ ROWS: Mapping[str, Callable[[Options], list[Finding]]] = {
     "grpc": throughput.grpc,
     "streaming": streams.streaming,
     "tracing": throughput.tracing,
+    "stalled": waiting.stalled,
+    "deadline": waiting.deadline,
+    "recovery": workers.recovery,
+    "weights": workers.weights,
+    "model": models.load,
+    "cold": workers.cold,
 }
