@@ -5,14 +5,17 @@ Spans are made on behalf of the workers, which report how long the user's code t
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from runtime import sampling, span_export
 from runtime.calls import Call
 from runtime.inference import InferError, InferRequest
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 TRACEPARENT_FIELD = 5  # of the request head
+_LAST_SECONDS = 5.0
 
 
 def valid(traceparent: bytes) -> bytes:
@@ -102,15 +105,69 @@ class Spans:
         self._tracing.shutdown()
 
 
+class Records(Spans):
+    """The same spans around calls, decided on first and encoded without the SDK, whose objects cost more than calls."""
+
+    def __init__(self, tracing: Any, api: str, sampler: sampling.Sampler, collector: str, environ: Mapping[str, str]):
+        super().__init__(tracing, api)
+        self._api = api
+        self._sampler = sampler
+        self._outgoing, self._end_export = span_export.open_exporter(collector, tracing.resource, environ)
+
+    def begin(self, call: Call) -> None:
+        told = call.fields[TRACEPARENT_FIELD]
+        trace = self._sampler.decide(told)
+        if trace is not None:
+            parent = bytes.fromhex(told[36:52].decode()) if told else b""
+            state = _header(call.fields, b"tracestate") if told else ""
+            call.span = (trace, parent, state, sampling.draw(64).to_bytes(8, "big"), time.time_ns())
+
+    def dispatched(self, call: Call) -> None:
+        trace, parent, state, server, began = call.span[:5]
+        predict = sampling.draw(64).to_bytes(8, "big")
+        told = b"00-%b-%b-01" % (trace.hex().encode(), predict.hex().encode())
+        call.fields[TRACEPARENT_FIELD] = told
+        _replace_header(call.fields, b"traceparent", told)
+        call.span = (trace, parent, state, server, began, predict, time.time_ns(), call.queued_for)
+
+    def end(self, call: Call) -> None:
+        ended, failed = time.time_ns(), call.status >= 500
+        trace, parent, state, server, began, *ran = call.span
+        call.span = None
+        method, path = call.fields[0].decode("latin-1"), call.fields[1].decode("latin-1")
+        name = method[1:] if method.startswith("/") else f"{method} /"  # an RPC of a user's own service
+        attributes = (("cortex.api", self._api), ("http.request.method", method), ("url.path", path))
+        varying = span_export.number("http.response.status_code", call.status)
+        varying += span_export.text("cortex.request_id", call.request_id) + span_export.state(state)
+        constant = span_export.described(name, span_export.SERVER, attributes)
+        spans = [span_export.span((trace, server, parent), (began, ended), constant, varying, failed=failed)]
+        if ran:
+            predict, started, queued = ran
+            varying = span_export.double("cortex.queue_time_ms", round(queued * 1e3, 3))
+            constant = span_export.described("predict", span_export.INTERNAL)
+            spans.append(span_export.span((trace, predict, server), (started, ended), constant, varying, failed=failed))
+        self._outgoing.add(*spans)
+
+    def shutdown(self) -> None:
+        self._outgoing.close(_LAST_SECONDS)
+        self._end_export()
+        super().shutdown()
+
+
 def set_up(instance: str, api: str, environ: Mapping[str, str]) -> Spans | None:
     """None when nothing asks for traces."""
     if not any(name.startswith("OTEL_") for name in environ):
         return None
     from services.chassis import telemetry
 
-    if not telemetry.tracing_requested(environ):
+    target = telemetry.collector(environ)
+    if target is None:
         return None
-    return Spans(telemetry.set_up_tracing("cortex-runtime", instance, environ), api)
+    tracing = telemetry.set_up_tracing("cortex-runtime", instance, environ)
+    sampler = sampling.of(environ)
+    if sampler is None or target.protocol != "grpc":
+        return Spans(tracing, api)
+    return Records(tracing, api, sampler, target.endpoint, environ)
 
 
 def _header(fields: list[bytes], name: bytes) -> str:

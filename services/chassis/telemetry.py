@@ -28,6 +28,11 @@ class Telemetry:
     def enabled(self) -> bool:
         return self.tracer is not None
 
+    @property
+    def resource(self) -> Mapping[str, Any]:
+        """What the spans of this process say of it."""
+        return dict(self._provider.resource.attributes) if self._provider is not None else {}
+
     @contextlib.contextmanager
     def server_span(self, name: str, carrier: Mapping[str, str], attributes: Mapping[str, Any]) -> Iterator[Any]:
         """A span of kind SERVER, child of the W3C context in `carrier` (lower-case header names)."""
