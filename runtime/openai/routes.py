@@ -46,11 +46,16 @@ class Routes:
         try:
             await self._route(visit)
         except Problem as problem:
-            if visit.answered:
-                await self._break_off(visit, problem)
-                return
-            lines = [(name, value) for name, value in problem.headers if name.lower() != b"content-type"]
-            visit.reply(problem.status, _JSON, problem.body(visit.exchange.request_id), lines)
+            await self._fail(visit, problem)
+        except RecursionError:  # what could be read may still be too deep to be written
+            await self._fail(visit, Problem(400, "the request body is nested too deeply"))
+
+    async def _fail(self, visit: Visit, problem: Problem) -> None:
+        if visit.answered:
+            await self._break_off(visit, problem)
+            return
+        lines = [(name, value) for name, value in problem.headers if name.lower() != b"content-type"]
+        visit.reply(problem.status, _JSON, problem.body(visit.exchange.request_id), lines)
 
     async def _route(self, visit: Visit) -> None:
         path = visit.path.rstrip(b"/")

@@ -219,6 +219,9 @@ def test_models(client: openai.OpenAI) -> None:
         ("completions", [], 400, None, None),
         ("completions", "{", 400, None, None),
         ("completions", "[" * 100_000, 400, None, None),
+        ("completions", '{"model": "demo", "prompt": "\\ud800", "n": 1' + "0" * 5000 + "}", 400, None, None),
+        ("completions", b'{"model": "\xff"}', 400, None, None),
+        ("completions", '{"model": "\\ud800", "prompt": "a"}', 404, "model", "model_not_found"),
         ("embeddings", {"model": "demo", "input": "a"}, 404, None, "not_found"),
         ("nothing", {}, 404, None, "not_found"),
     ],
@@ -226,12 +229,18 @@ def test_models(client: openai.OpenAI) -> None:
 def test_errors_have_openais_shape(
     replica: Replica, path: str, body: Any, status: int, param: str | None, code: str | None
 ) -> None:
-    content = body if isinstance(body, str) else json.dumps(body)
+    content = body if isinstance(body, (str, bytes)) else json.dumps(body)
     answer = replica.client.post(f"/v1/{path}", content=content, headers={"content-type": "application/json"})
     error = answer.json()["error"]
     assert (answer.status_code, error["type"]) == (status, "invalid_request_error")
     assert (error["param"], error["code"]) == (param, code) and error["message"]
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("depth", [100, 900, 980, 990, 995, 1000, 1010, 2000])
+def test_deep_bodies_are_the_callers_fault(replica: Replica, depth: int) -> None:
+    body = '{"model": "demo", "prompt": ["plain:a"], "x": ' + "[" * depth + "]" * depth + "}"
+    assert replica.client.post("/v1/completions", content=body).status_code in (200, 400)
 
 
 def test_the_predictors_failures(replica: Replica, client: openai.OpenAI) -> None:
