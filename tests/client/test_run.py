@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import socket
 import textwrap
 import threading
 import time
@@ -175,6 +176,22 @@ def test_variables_and_log_levels_of_every_era(project: pathlib.Path, yaml: str)
         assert ("said as info" in run.said) == ("log_level" not in yaml)
 
 
+def test_a_second_interrupt_waits_for_nobody(project: pathlib.Path) -> None:
+    write(project, PREDICTOR.replace('print("asked for", payload)', 'print("asked"); import time; time.sleep(600)'))
+    with command.running(project, "--here") as run:
+        run.until("serving")
+        answers: list[object] = []
+        caller = threading.Thread(target=lambda: answers.append(_outcome(run.port)))
+        caller.start()
+        run.until("asked")
+        run.signal(signal.SIGINT)
+        command.wait_for(lambda: _refuses(run.port) or run.ended(), 5)
+        assert not run.ended(), "what is in flight has its time"
+        run.signal(signal.SIGINT)
+        command.wait_for(run.ended, 8)
+        caller.join(30)
+
+
 def test_a_port_that_is_taken(project: pathlib.Path) -> None:
     with command.running(project, "--here") as run:
         run.until("serving")
@@ -204,6 +221,18 @@ def test_a_replica_that_dies_is_started_again(project: pathlib.Path) -> None:
         run.until("ended by itself")
         run.until("serving", 2)
         assert run.client.post("/", json=1).status_code == 200
+
+
+def _refuses(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _outcome(port: int) -> object:
+    try:
+        return httpx.post(f"http://127.0.0.1:{port}/", json=1, timeout=60)
+    except httpx.HTTPError as error:
+        return error
 
 
 def _front(pid: int) -> int:

@@ -95,8 +95,9 @@ class Loop:
         try:
             async for _ in watching.changes(self._options.file.parent.resolve()):
                 changed.set()
-        except ImportError:
-            _note("watchfiles is not installed; edits are not seen")
+        except (ImportError, OSError, RuntimeError) as error:
+            # Not installed, or the machine has no more watches to give.
+            _note(f"edits are not seen: {error}")
 
     async def _wait(self, changed: asyncio.Event) -> None:
         """Until there is something to load: an edit, or the end of the replica by itself."""
@@ -137,6 +138,10 @@ class Loop:
         except exceptions.CortexError as error:
             click.echo(exits.describe(error), err=True)
             fresh = None
+        except OSError as error:
+            # Files come and go while somebody edits; what is there in the end is a change of its own.
+            _note(f"the project cannot be read: {error}")
+            fresh, self._content = None, ""
         if fresh is None:
             _note("the version before serves on" if self._serving else "nothing serves until that is mended")
             return False
@@ -183,6 +188,7 @@ class Loop:
             task.add_done_callback(self._leaving.discard)
 
     async def _close(self) -> None:
+        self._relay.refuse()
         if self._serving is not None:
             await self._serving.stop()
         await asyncio.gather(*self._leaving, return_exceptions=True)

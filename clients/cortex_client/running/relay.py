@@ -36,9 +36,13 @@ class Relay:
         self._http, self._grpc = http, grpc
         self._known.set()
 
-    async def close(self) -> None:
+    def refuse(self) -> None:
+        """Takes no new connections; those it has go on."""
         for server in self._servers:
             server.close()
+
+    async def close(self) -> None:
+        self.refuse()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
