@@ -175,6 +175,7 @@ class Replica:
 
         try:
             self._repository = opening.open_repository(self._settings, self._log.say, os.environ)
+            self._repository.shelf.on_progress = self._state.changed
             desk.Desk(self._repository).register(self._asks)
             await self._repository.start()
         except opening.FAILURES as error:
@@ -268,7 +269,7 @@ class Replica:
             state = "UNREADY" if self._parts.started and self._grpc_listens else "STARTING"
         text = failure.message.rstrip().rsplit("\n", 1)[-1] if failure else ""
         if self._repository is not None:
-            text = text or self._repository.progress
+            text = text or self._repository.shelf.progress
         fork_server = self._pool.fork_server_pid if self._pool is not None else None
         return state_file.State(state, text, self._ready_time, failure, self._parts.describe(), fork_server)
 

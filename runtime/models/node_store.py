@@ -11,8 +11,8 @@ from typing import Any
 
 from runtime.models import cache as caches
 from runtime.models.catalog import Revision
-from runtime.models.repository import FetchError
 from runtime.models.s3 import S3Source
+from runtime.models.shelf import FetchError
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
@@ -31,13 +31,12 @@ class NodeStore:
         self._environ = environ
         self._pins: dict[Revision, tuple[str, caches.Lock]] = {}
         self._tasks: set[asyncio.Future[Any]] = set()
-        self.is_background = False  # others are being served meanwhile
 
-    async def fetch(self, revision: Revision, progress: Callable[[str], None]) -> str:
+    async def fetch(self, revision: Revision, progress: Callable[[str], None], *, in_background: bool = False) -> str:
         """Raises FetchError."""
         assert isinstance(revision.source, S3Source)
         try:
-            return await self._fetch(revision, revision.source, progress)
+            return await self._fetch(revision, revision.source, progress, in_background)
         except OSError as error:
             raise FetchError(f"the model cache at {self._cache.root} cannot be used: {error}", status=507) from None
 
@@ -64,14 +63,17 @@ class NodeStore:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _fetch(self, revision: Revision, source: S3Source, progress: Callable[[str], None]) -> str:
+    async def _fetch(
+        self, revision: Revision, source: S3Source, progress: Callable[[str], None], in_background: bool
+    ) -> str:
         root, files = revision.content.root, revision.content.files
         tree = caches.digest(source.bucket.endpoint, source.url, root, revision.digest)
         pin = await asyncio.to_thread(self._cache.pin, tree)
         try:
             if not await asyncio.to_thread(self._cache.intact, tree):
                 listed = [_file(source, root, file.path, file.size, file.tag) for file in files]
-                await self._run(self._job(source, tree, listed), Meter(revision.title, revision.bytes, progress))
+                job = {**self._job(source, tree, listed), "background": in_background}
+                await self._run(job, Meter(revision.title, revision.bytes, progress))
         except BaseException:
             pin.release()
             raise
@@ -89,7 +91,6 @@ class NodeStore:
             "cache": str(self._cache.root),
             "budget": self._budget,
             "files": files,
-            "background": self.is_background,
         }
 
     async def _run(self, job: Mapping[str, Any], meter: "Meter") -> None:

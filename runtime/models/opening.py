@@ -4,18 +4,18 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from runtime.config import Settings
-from runtime.models import declaration, repository, sources
+from runtime.models import declaration, repository, shelf, sources
 from runtime.models.catalog import Revision
 
 # What keeps a replica from starting.
-FAILURES = (declaration.Invalid, sources.SourceError, repository.FetchError)
+FAILURES = (declaration.Invalid, sources.SourceError, shelf.FetchError)
 
 
 class NoStore:
     """For replicas whose models are all on this machine's disk already."""
 
-    async def fetch(self, revision: Revision, progress: Callable[[str], None]) -> str:
-        raise repository.FetchError(f"{revision.source.url}: nothing here can fetch that")
+    async def fetch(self, revision: Revision, progress: Callable[[str], None], *, in_background: bool = False) -> str:
+        raise shelf.FetchError(f"{revision.source.url}: nothing here can fetch that")
 
     def release(self, revision: Revision) -> None:
         """Nothing is ever kept."""
@@ -24,8 +24,8 @@ class NoStore:
         """Nothing to close."""
 
 
-def open_repository(settings: Settings, say: repository.Say, environ: Mapping[str, str]) -> repository.Repository:
-    """Raises declaration.Invalid, sources.SourceError and repository.FetchError."""
+def open_repository(settings: Settings, say: shelf.Say, environ: Mapping[str, str]) -> repository.Repository:
+    """Raises declaration.Invalid, sources.SourceError and shelf.FetchError."""
     declared = declaration.read(settings.models)
     # The API's own AWS_* variables come before those of the node.
     environ = {**environ, **{name: value for name, value in settings.env.items() if name.startswith("AWS_")}}
@@ -47,7 +47,7 @@ def _open(location: str, project: pathlib.Path, environ: Mapping[str, str]) -> s
     return sources.open_source(location, project)
 
 
-def _node_store(settings: Settings, environ: Mapping[str, str]) -> repository.Store:
+def _node_store(settings: Settings, environ: Mapping[str, str]) -> shelf.Store:
     from runtime.models import node_store
 
     beside = pathlib.Path(settings.state_file or settings.setup["project_dir"]).parent / "models"
@@ -55,4 +55,4 @@ def _node_store(settings: Settings, environ: Mapping[str, str]) -> repository.St
     try:
         return node_store.NodeStore(root, settings.model_cache_bytes, environ)
     except OSError as error:
-        raise repository.FetchError(f"the model cache at {root} cannot be made: {error}") from None
+        raise shelf.FetchError(f"the model cache at {root} cannot be made: {error}") from None

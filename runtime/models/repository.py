@@ -6,43 +6,15 @@ import itertools
 import pathlib
 import random
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
 
 from runtime.models import declaration, layout, sources
 from runtime.models.catalog import LATEST, Catalog, ModelError, Revision, State
+from runtime.models.shelf import FetchError, Say, Shelf, Store
 from services.chassis import backoff
 
 _LOOK_AGAIN = backoff.Backoff(first=0.5, longest=10.0)
 _FIRST_LOOK_SECONDS = 60.0
-_RETRY = backoff.Backoff(first=5.0, longest=300.0)
-# Longest wait for a model in use to become idle when the replica's own disk limits are reached.
-_ROOM_SECONDS = 30.0
-Say = Callable[[str, str], None]  # level, text
-
-
-class FetchError(Exception):
-    """The files of a revision could not be brought here; the text says what to do. `status` as in ModelError."""
-
-    def __init__(self, text: str, *, status: int = 503) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-class Store(Protocol):
-    """Brings files here and keeps them. Used for sources that are not on this machine's disk."""
-
-    async def fetch(self, revision: Revision, progress: Callable[[str], None]) -> str:
-        """The folder (or file) with the revision's files, pinned until `release`. Raises FetchError."""
-        ...
-
-    def release(self, revision: Revision) -> None:
-        """Ends the pin, and removes the files unless another replica has them pinned."""
-        ...
-
-    async def close(self) -> None:
-        """Ends all pins; the files stay."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,18 +45,14 @@ class Repository:
         """`opened` holds a source per model name, or one under "" for `dir`."""
         self.declared = declared
         self.catalog = Catalog()
-        self.progress = ""  # what is under way, for people
         self.sequence = 0  # rises with every change of what could be resolved
         self._kind = kind
         self._sources = opened
-        self._store = store
         self._say = say
         self._started = False
         self._rng = random.Random()
-        self._kept: set[Revision] = set()  # whose files the store holds for us
-        self._fetches: dict[Revision, asyncio.Task[None]] = {}
+        self.shelf = Shelf(store, declared, say=say, changed=self._announce)
         self._changed = asyncio.Event()
-        self._released = asyncio.Event()
         self._sightings: dict[str, str] = {}
 
     async def start(self) -> None:
@@ -100,7 +68,7 @@ class Repository:
             best = self.catalog.candidates(name, LATEST)[0]
             if best.state is State.FAILED:
                 raise FetchError(f"model {best.title} in {best.source.url}: {best.reason}")
-            await self._available(best)
+            await self.shelf.available(best)
             if not _is_here(best):
                 raise FetchError(best.reason, status=best.status)
 
@@ -113,10 +81,10 @@ class Repository:
             except sources.SourceError as error:
                 if error.is_final or time.monotonic() >= end:
                     raise
-                self.progress = f"{error}; trying again"
+                self.shelf.show(f"{error}; trying again")
                 await asyncio.sleep(_LOOK_AGAIN.delay(failures, self._rng))
-            else:
-                self.progress = ""
+            finally:
+                self.shelf.show("")
         raise AssertionError("the count has no end")
 
     async def run(self) -> None:
@@ -151,7 +119,7 @@ class Repository:
                 worst = (left or candidates)[0]
                 raise ModelError(worst.status, f"model {worst.title} is not available: {worst.reason}")
             tried.append(left[0])
-            await self._available(left[0])
+            await self.shelf.available(left[0])
 
     def find(self, name: str | None, version: str = LATEST) -> Resolved:
         """What `resolve` would give as things stand, neither fetched nor lent. Raises ModelError."""
@@ -162,9 +130,7 @@ class Repository:
         revision = resolved.revision
         revision.leases -= 1
         if revision.leases == 0:
-            self._sweep()
-            self._released.set()
-            self._released.clear()
+            self.shelf.released()
 
     def loaded(self, resolved: Resolved) -> None:
         """Somebody has loaded it, so it serves well."""
@@ -173,7 +139,7 @@ class Repository:
             revision.broken = False
             revision.state, revision.reason = State.READY, ""
             self.catalog.prove(revision)
-            self._sweep()
+            self.shelf.sweep()
 
     def failed(self, resolved: Resolved, reason: str) -> None:
         """Somebody could not load it. What was there before serves on."""
@@ -197,11 +163,7 @@ class Repository:
         return found
 
     async def close(self) -> None:
-        tasks = list(self._fetches.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._store.close()
+        await self.shelf.close()
 
     # What is there.
 
@@ -225,7 +187,7 @@ class Repository:
             for each, versions in found.items():
                 self._replace(each, source, versions)
         if self._identities() != before:
-            self._sweep()
+            self.shelf.sweep()
             self._announce()
 
     def _identities(self) -> list[int]:
@@ -257,94 +219,16 @@ class Repository:
             if each is than:
                 return
             if each.state is State.LISTED:
-                self._begin(each)
+                self.shelf.begin(each, waits=False)
                 return
-
-    def _begin(self, revision: Revision) -> "asyncio.Task[None]":
-        task = self._fetches.get(revision)
-        if task is None:
-            task = self._fetches[revision] = asyncio.ensure_future(self._fetch(revision))
-        return task
-
-    async def _available(self, revision: Revision) -> None:
-        """Waits until the revision is READY or FAILED; several who wait share one fetch."""
-        if revision.state is not State.READY:
-            # Not awaited itself: a fetch may be cancelled because its files are gone, and we are not.
-            await asyncio.wait([self._begin(revision)])
-
-    async def _fetch(self, revision: Revision) -> None:
-        revision.state = State.FETCHING
-        try:
-            await self._make_room(revision)
-            revision.path = await self._store.fetch(revision, self._show)
-            self._kept.add(revision)
-            revision.state, revision.reason, revision.failures = State.READY, "", 0
-            revision.used = time.monotonic()
-        except Exception as error:
-            told = error if isinstance(error, FetchError) else FetchError(f"{revision.title}: {error!r}", status=500)
-            revision.state, revision.reason, revision.status = State.FAILED, str(told), told.status
-            revision.retry_time = time.monotonic() + _RETRY.delay(revision.failures, self._rng)
-            revision.failures += 1
-            self._say("error", str(told))
-        finally:
-            if revision.state is State.FETCHING:
-                revision.state = State.LISTED
-            self.progress = ""
-            del self._fetches[revision]
-        self._sweep()
-        self._announce()
 
     def _retry(self) -> None:
         """What could not be fetched, once it is time; in the background where nobody has to ask for it."""
-        now = time.monotonic()
         for revision in self.catalog.revisions():
-            if revision.state is State.FAILED and revision.failures and now >= revision.retry_time:
+            if self.shelf.is_due(revision):
                 revision.state = State.LISTED
                 if not self.declared.is_lazy or self._is_used(revision.model):
-                    self._begin(revision)
-
-    def _show(self, text: str) -> None:
-        self.progress = text
-
-    # Letting go of files.
-
-    async def _make_room(self, revision: Revision) -> None:
-        """Keeps the replica within its own disk limits. Raises FetchError when all that is here is in use."""
-        count, most = self.declared.disk_cache_size, self.declared.disk_budget
-        if most and revision.bytes > most:
-            text = f"model {revision.title} has {revision.bytes} bytes, more than models.disk_budget ({most})"
-            raise FetchError(text, status=507)
-        deadline = time.monotonic() + _ROOM_SECONDS
-        while (count and len(self._kept) >= count) or (most and self._kept_bytes + revision.bytes > most):
-            idle = [each for each in self._kept if not each.leases]
-            if idle:
-                self._let_go(min(idle, key=lambda each: each.used))
-                continue
-            try:
-                async with asyncio.timeout_at(asyncio.get_running_loop().time() + deadline - time.monotonic()):
-                    await self._released.wait()
-            except TimeoutError:
-                text = (
-                    f"model {revision.title}: every model that models.disk_cache_size or disk_budget allows is in use"
-                )
-                raise FetchError(text, status=503) from None
-
-    @property
-    def _kept_bytes(self) -> int:
-        return sum(each.bytes for each in self._kept)
-
-    def _sweep(self) -> None:
-        """Lets go of files that nobody will ask for again, and stops fetching them."""
-        for revision in [each for each in self._kept if each.gone and not each.leases]:
-            self._let_go(revision)
-        for revision, task in list(self._fetches.items()):
-            if revision.gone:
-                task.cancel()
-
-    def _let_go(self, revision: Revision) -> None:
-        self._kept.discard(revision)
-        revision.state, revision.path = State.LISTED, ""
-        self._store.release(revision)
+                    self.shelf.begin(revision, waits=False)
 
     def _lend(self, revision: Revision) -> Resolved:
         revision.leases += 1

@@ -20,8 +20,8 @@ SCRIPT = """
     from runtime.models import layout
     from runtime.models.catalog import Revision
     from runtime.models.node_store import NodeStore
-    from runtime.models.repository import FetchError
     from runtime.models.s3 import S3Source
+    from runtime.models.shelf import FetchError
 
     async def main():
         for name in ("a", "b", "c", "large"):

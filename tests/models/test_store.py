@@ -15,8 +15,9 @@ from runtime.models import cache as caches
 from runtime.models import declaration, layout
 from runtime.models.catalog import Revision
 from runtime.models.node_store import NodeStore
-from runtime.models.repository import FetchError, Repository
+from runtime.models.repository import Repository
 from runtime.models.s3 import S3Source
+from runtime.models.shelf import FetchError
 from runtime.models.sources import SourceError
 from tests.fakes import object_store
 from tests.runtime import replica as replicas

@@ -47,7 +47,7 @@ def test_progress_shows_while_it_starts_and_credentials_stay_with_the_front(
     tmp_path: pathlib.Path, store: object_store.Store
 ) -> None:
     store.put("bucket", "m/weights.bin", bytes(48 * MIB))
-    store.faults.rate = 4 * MIB
+    store.faults.rate = 2 * MIB
     given: dict[str, Any] = {
         "predictor": {"models": {"path": "s3://bucket/m"}, "env": {"AWS_PROFILE_NAME": "own"}},
         "config": config(tmp_path),
