@@ -114,7 +114,10 @@ class Dispatcher:
         """A worker is ready."""
         self.offer = offer
         self.verbs = tuple(str(verb) for verb in offer.get("verbs", ()))
-        self.wants_headers = self._spans is not None or bool(offer.get("headers", True))
+        self.wants_headers = bool(offer.get("headers", True))
+        if self._spans is not None:
+            self._spans.headers_read = self.wants_headers
+            self.wants_headers = self.wants_headers or self._spans.reads_headers
         self._wants_deadlines = bool(offer.get("deadline"))
         link.prepares = bool(offer.get("prepares"))
         self._admit(link)

@@ -35,8 +35,8 @@ class Exchange(Call):
             fields[4] = connection.door.new_request_id()
         if connection.door.wants_headers or fields[1] != b"/":
             fields += head.headers
-        elif head.accept is not None:
-            fields += (b"accept", head.accept)
+        else:
+            fields += head.kept
         self.body: bytes | slabs.Loan = b""
         self.deadline = 0.0
         self.priority = head.priority

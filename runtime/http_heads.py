@@ -23,8 +23,8 @@ class Head:
     """One request head, read; shared by all requests that have it and hence never changed."""
 
     __slots__ = (
-        "accept", "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers",
-        "keep_alive", "known", "old", "plain", "preflight", "priority", "size", "timeout",
+        "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers",
+        "keep_alive", "kept", "known", "old", "plain", "preflight", "priority", "size", "timeout",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, known: dict[bytes, bytes], *, keep_alive: bool, old: bool) -> None:
@@ -39,7 +39,8 @@ class Head:
         ]  # fmt: skip
         self.known = known  # by name, the last of each
         self.headers: list[bytes] = []  # names, in lower case, and values in turn
-        self.accept = get(b"accept")
+        # What is passed on though nobody reads headers.
+        self.kept = [part for name in (b"accept", b"tracestate") if name in known for part in (name, known[name])]
         self.attempt = attempt(known[ATTEMPT_HEADER]) if ATTEMPT_HEADER in known else 0
         self.old = old  # HTTP/1.0
         self.grpc = self.fields[3].startswith(b"application/grpc")  # whose failures are told in gRPC's way

@@ -55,8 +55,24 @@ def number(key: str, value: int) -> bytes:
     return _attribute(key, b"\x18" + _varint(value))
 
 
+@functools.lru_cache(maxsize=64)
+def _before_double(key: str) -> bytes:
+    return _attribute(key, b"\x21" + _DOUBLE.pack(0.0))[: -_DOUBLE.size]
+
+
 def double(key: str, value: float) -> bytes:
-    return _attribute(key, b"\x21" + _DOUBLE.pack(value))
+    return _before_double(key) + _DOUBLE.pack(value)
+
+
+@functools.lru_cache(maxsize=1024)
+def _before_text(key: str, size: int) -> bytes:
+    whole = text(key, "x" * size)
+    return whole[: len(whole) - size]
+
+
+def ascii_text(key: str, value: bytes) -> bytes:
+    """An attribute, of a value that is bytes already."""
+    return _before_text(key, len(value)) + value
 
 
 def _attribute(key: str, value: bytes) -> bytes:

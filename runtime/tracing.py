@@ -16,6 +16,7 @@ from runtime.inference import InferError, InferRequest
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 TRACEPARENT_FIELD = 5  # of the request head
 _LAST_SECONDS = 5.0
+_KEPT = 256
 
 
 def valid(traceparent: bytes) -> bytes:
@@ -25,6 +26,9 @@ def valid(traceparent: bytes) -> bytes:
 
 class Spans:
     """Server and predict spans around a call; built only when tracing is on."""
+
+    reads_headers = True  # of every call, for its tracestate
+    headers_read = True  # by the predictor
 
     def __init__(self, tracing: Any, api: str) -> None:
         from opentelemetry import trace
@@ -108,10 +112,14 @@ class Spans:
 class Records(Spans):
     """The same spans around calls, decided on first and encoded without the SDK, whose objects cost more than calls."""
 
+    reads_headers = False
+
     def __init__(self, tracing: Any, api: str, sampler: sampling.Sampler, collector: str, environ: Mapping[str, str]):
         super().__init__(tracing, api)
         self._api = api
         self._sampler = sampler
+        self._described: dict[tuple[bytes, bytes], bytes] = {}
+        self._predict = span_export.described("predict", span_export.INTERNAL)
         self._outgoing, self._end_export = span_export.open_exporter(collector, tracing.resource, environ)
 
     def begin(self, call: Call) -> None:
@@ -127,26 +135,34 @@ class Records(Spans):
         predict = sampling.draw(64).to_bytes(8, "big")
         told = b"00-%b-%b-01" % (trace.hex().encode(), predict.hex().encode())
         call.fields[TRACEPARENT_FIELD] = told
-        _replace_header(call.fields, b"traceparent", told)
+        if self.headers_read:
+            _replace_header(call.fields, b"traceparent", told)
         call.span = (trace, parent, state, server, began, predict, time.time_ns(), call.queued_for)
 
     def end(self, call: Call) -> None:
         ended, failed = time.time_ns(), call.status >= 500
         trace, parent, state, server, began, *ran = call.span
         call.span = None
-        method, path = call.fields[0].decode("latin-1"), call.fields[1].decode("latin-1")
-        name = method[1:] if method.startswith("/") else f"{method} /"  # an RPC of a user's own service
-        attributes = (("cortex.api", self._api), ("http.request.method", method), ("url.path", path))
+        method, path = call.fields[0], call.fields[1]
+        constant = self._described.get((method, path)) or self._describe(method, path)
         varying = span_export.number("http.response.status_code", call.status)
-        varying += span_export.text("cortex.request_id", call.request_id) + span_export.state(state)
-        constant = span_export.described(name, span_export.SERVER, attributes)
+        varying += span_export.ascii_text("cortex.request_id", call.fields[4]) + span_export.state(state)
         spans = [span_export.span((trace, server, parent), (began, ended), constant, varying, failed=failed)]
         if ran:
             predict, started, queued = ran
             varying = span_export.double("cortex.queue_time_ms", round(queued * 1e3, 3))
-            constant = span_export.described("predict", span_export.INTERNAL)
+            constant = self._predict
             spans.append(span_export.span((trace, predict, server), (started, ended), constant, varying, failed=failed))
         self._outgoing.add(*spans)
+
+    def _describe(self, told_method: bytes, told_path: bytes) -> bytes:
+        method, path = told_method.decode("latin-1"), told_path.decode("latin-1")
+        name = method[1:] if method.startswith("/") else f"{method} /"  # an RPC of a user's own service
+        attributes = (("cortex.api", self._api), ("http.request.method", method), ("url.path", path))
+        found = span_export.described(name, span_export.SERVER, attributes)
+        if len(self._described) < _KEPT:
+            self._described[told_method, told_path] = found
+        return found
 
     def shutdown(self) -> None:
         self._outgoing.close(_LAST_SECONDS)
