@@ -40,3 +40,39 @@ class PythonPredictor:
         # A caller may send NaN as binary data, which an answer in JSON could not hold.
         return {"TEXT_BACK": payload["TEXT"], "NUMBER_BACK": np.nan_to_num(payload["NUMBER"])}
 """
+
+# `simple` with its numbers in text.
+STRING = """
+import numpy as np
+
+TENSOR = {"datatype": "BYTES", "shape": [-1, 16]}
+
+
+class PythonPredictor:
+    inputs = [dict(TENSOR, name="INPUT0"), dict(TENSOR, name="INPUT1")]
+    outputs = [dict(TENSOR, name="OUTPUT0"), dict(TENSOR, name="OUTPUT1")]
+
+    def __init__(self, config):
+        pass
+
+    def predict(self, payload):
+        a, b = payload["INPUT0"].astype(int), payload["INPUT1"].astype(int)
+        return {"OUTPUT0": (a + b).astype(str), "OUTPUT1": (a - b).astype(str)}
+"""
+
+# A running sum per sequence, as `simple_sequence` of the examples; parameters say which and where in it.
+SEQUENCE = """
+class PythonPredictor:
+    inputs = [{"name": "INPUT", "datatype": "INT32", "shape": [-1, 1]}]
+    outputs = [{"name": "OUTPUT", "datatype": "INT32", "shape": [-1, 1]}]
+
+    def __init__(self, config):
+        self.sums = {}
+
+    def predict(self, payload):
+        told = payload.parameters
+        name = told["sequence_id"]
+        before = 0 if told.get("sequence_start") else self.sums[name]
+        self.sums[name] = before + payload["INPUT"]
+        return self.sums.pop(name) if told.get("sequence_end") else self.sums[name]
+"""

@@ -8,12 +8,19 @@ import subprocess
 import sys
 import tempfile
 
-from tests.conformance.oip_model import SIMPLE
+from tests.conformance import oip_model
 from tests.runtime import replica
 
 _ENVIRONMENT = pathlib.Path.home() / ".cache" / "cortex-test" / "oip-clients"
 _PACKAGES = ("tritonclient[http,grpc]>=2.60", "kserve>=0.15", "numpy")
-_SCRIPTS = ("triton_examples.py", "kserve_clients.py", "descriptors.py")
+# Each script and the model it wants.
+_RUNS = (
+    ("triton_examples.py", oip_model.SIMPLE),
+    ("triton_text_examples.py", oip_model.STRING),
+    ("triton_sequence_examples.py", oip_model.SEQUENCE),
+    ("kserve_clients.py", oip_model.SIMPLE),
+    ("descriptors.py", oip_model.SIMPLE),
+)
 _EXAMPLE = pathlib.Path(__file__).parents[3] / "examples" / "numpy" / "image-classifier-binary"
 
 
@@ -30,17 +37,21 @@ def python() -> pathlib.Path:
 
 def main() -> int:
     interpreter, failed = python(), 0
+    for script, source in _RUNS:
+        print(f"--- {script}", flush=True)
+        failed += _run(interpreter, script, source)
+    return failed + _example(interpreter)
+
+
+def _run(interpreter: pathlib.Path, script: str, source: str) -> bool:
     with (
         tempfile.TemporaryDirectory() as folder,
-        replica.running(pathlib.Path(folder), SIMPLE, config={"grpcAddress": "free"}) as served,
+        replica.running(pathlib.Path(folder), source, config={"grpcAddress": "free"}) as served,
     ):
-        for script in _SCRIPTS:
-            path = pathlib.Path(__file__).with_name(script)
-            http, grpc = f"127.0.0.1:{served.http_port}", served.grpc_address
-            command = [str(interpreter), str(path), "--http", http, "--grpc", grpc, "--model", "demo"]
-            print(f"--- {script}", flush=True)
-            failed += subprocess.run(command, check=False, timeout=300, stderr=subprocess.DEVNULL).returncode != 0
-    return failed + _example(interpreter)
+        path = pathlib.Path(__file__).with_name(script)
+        http, grpc = f"127.0.0.1:{served.http_port}", served.grpc_address
+        command = [str(interpreter), str(path), "--http", http, "--grpc", grpc, "--model", "demo"]
+        return subprocess.run(command, check=False, timeout=300, stderr=subprocess.DEVNULL).returncode != 0
 
 
 def _example(interpreter: pathlib.Path) -> bool:

@@ -1,9 +1,9 @@
 """What the public tritonclient examples do, one case per example by its intent, against any server.
 
-    python triton_examples.py --http 127.0.0.1:8000 --grpc 127.0.0.1:8001 [--prefix NAME]
+    python triton_examples.py --http 127.0.0.1:8000 --grpc 127.0.0.1:8001 [--model NAME]
 
-The server has a model `simple` (two INT32 tensors of 16 to their sum and difference), or one under the name given by
-`--model`. Needs tritonclient and numpy; it is run in an environment of their own (`make conformance`).
+The server has a model as `simple` of the examples: two INT32 tensors of 16 to their sum and difference. Needs
+tritonclient and numpy; it is run in an environment of their own (`make conformance`).
 """
 
 import argparse
@@ -282,10 +282,10 @@ def reuse_infer_objects_client(t: Target) -> None:
                 check(client.infer(t.model, tensors, outputs=asked))
 
 
-def stub_request(t: Target) -> Any:
+def stub_request(t: Target, datatype: str = "INT32") -> Any:
     request = service_pb2.ModelInferRequest(model_name=t.model, id="my request id")
     for name in ("INPUT0", "INPUT1"):
-        request.inputs.add(name=name, datatype="INT32", shape=[1, 16])
+        request.inputs.add(name=name, datatype=datatype, shape=[1, 16])
     for name in ("OUTPUT0", "OUTPUT1"):
         request.outputs.add(name=name)
     return request
