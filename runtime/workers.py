@@ -7,7 +7,6 @@ room for both.
 """
 
 import asyncio
-import collections
 import contextlib
 import os
 import random
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runtime import asks, fork_server, guard, logs, memory, neuron, spawn
+from runtime import asks, fork_server, guard, logs, memory, neuron, slots, spawn
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
 from runtime.life import Life
@@ -23,56 +22,11 @@ from runtime.state_file import LoadFailure
 from runtime.watch import Watch
 from services.chassis import backoff
 
-_CRASHES = 5
-_CRASH_WINDOW = 60.0
-# A worker in a crash loop counts as ready again after it lived this long; twice as long for each further crash.
-_TRIAL_SECONDS = 0.5
-_LONGEST_TRIAL_SECONDS = 10.0
 _STOP_SECONDS = 2.0
+# Where a worker leaves before its successor has loaded, callers are better off waiting than elsewhere if it takes less.
+_SHORT_LOAD_SECONDS = 10.0
 # A successor that could not be loaded is not tried again before.
 _SUCCESSOR_PAUSE = 30.0
-
-
-class Slot:
-    """One place for a worker, and the workers that fill it one after another; two while one replaces the other."""
-
-    def __init__(self, index: int) -> None:
-        self.name = f"w{index}"
-        self.index = index
-        self.lives: list[Life] = []
-        self.looping = False
-        self.trial = 0.0
-        self.last_end = ""  # why we ended its last worker, where we did
-        self._crashes: collections.deque[float] = collections.deque(maxlen=_CRASHES)
-
-    @property
-    def loaded(self) -> bool:
-        return any(life.loaded and life.running for life in self.lives)
-
-    @property
-    def serving(self) -> bool:
-        return not self.looping and any(life.state == "READY" for life in self.lives)
-
-    def describe(self) -> list[dict[str, Any]]:
-        if not self.lives:
-            return [{"pid": None, "state": "STARTING"}]
-        return [
-            {"pid": life.pid, "state": life.state, "slot": self.index, "last_end": self.last_end}
-            for life in self.lives
-        ]  # fmt: skip
-
-    def crashed(self, now: float, *, answered: bool) -> int:
-        """Notes one more crash; returns how many there were lately without an answer in between. Who answers others
-        and dies of some requests is back at once: long pauses would make all callers pay for a few."""
-        if answered:
-            self._crashes.clear()
-            self.trial = 0.0
-        self._crashes.append(now)
-        recent = sum(1 for at in self._crashes if at > now - _CRASH_WINDOW)
-        self.looping = recent >= _CRASHES
-        if self.looping:
-            self.trial = min(_LONGEST_TRIAL_SECONDS, max(_TRIAL_SECONDS, 2 * self.trial))
-        return recent
 
 
 class Pool:
@@ -101,7 +55,7 @@ class Pool:
         self.launched = asyncio.Event()  # every worker has begun to load
         self.started = False  # every worker was loaded once
         self.on_change = changed
-        self._slots = [Slot(index) for index in range(settings.processes)]
+        self._slots = [slots.Slot(index) for index in range(settings.processes)]
         self._tasks: asyncio.TaskGroup | None = None
         self.fork_server = self._forking()
         self._stopping = False
@@ -183,6 +137,7 @@ class Pool:
         if all(slot.loaded for slot in self._slots):
             self.started = True
         slot = self._slots[life.index]
+        slot.between = False
         if slot.looping:
             asyncio.get_running_loop().call_later(slot.trial, self._passed, slot, life)
         elif self.failure is not None and self.ready:
@@ -215,7 +170,7 @@ class Pool:
 
     # The course of a slot.
 
-    async def _keep(self, slot: Slot) -> None:
+    async def _keep(self, slot: slots.Slot) -> None:
         life = self._begin(slot)
         while True:
             await life.due.wait()
@@ -228,7 +183,7 @@ class Pool:
             else:
                 return
 
-    def _begin(self, slot: Slot) -> Life:
+    def _begin(self, slot: slots.Slot) -> Life:
         assert self._tasks is not None
         slot.lives = [life for life in slot.lives if not life.over.is_set()]
         life = Life(slot.name, slot.index, self)
@@ -236,8 +191,9 @@ class Pool:
         self._tasks.create_task(life.run())
         return life
 
-    async def _after_death(self, slot: Slot, life: Life) -> bool:
+    async def _after_death(self, slot: slots.Slot, life: Life) -> bool:
         """Whether there is to be another worker, after the pause it takes."""
+        slot.between = False
         self._explain(slot, life)
         if not self.started and life.failure is not None:
             if not self.fatal.done():
@@ -251,10 +207,11 @@ class Pool:
             await asyncio.sleep(self._backoff.delay(recent - 2, self._rng))
         return not self._stopping
 
-    async def _replace(self, slot: Slot, life: Life) -> Life:
+    async def _replace(self, slot: slots.Slot, life: Life) -> Life:
         """Puts another worker into the place of one that is due. Returns who has the place now."""
         self.log.line("info", f"replacing worker {slot.name}: {life.replace_for}", source="cortex", worker=slot.name)
         if not await self._has_room_beside(life):
+            slot.between = life.load_seconds < _SHORT_LOAD_SECONDS
             life.retire(self.settings.drain_timeout)
             await life.over.wait()
             return self._begin(slot)
@@ -285,7 +242,7 @@ class Pool:
 
     # What is said about it.
 
-    def _explain(self, slot: Slot, life: Life) -> None:
+    def _explain(self, slot: slots.Slot, life: Life) -> None:
         slot.last_end = life.cause[0] if life.cause else ""
         if life.failure is not None:
             failure = life.failure
@@ -296,16 +253,16 @@ class Pool:
             text = f"worker {slot.name} {life.end_text()}" + (" while it left" if leaving else "; restarting")
             self.log.line("error", text, source="cortex", worker=slot.name, reason=reason)
 
-    def _report_loop(self, slot: Slot, life: Life, recent: int) -> None:
+    def _report_loop(self, slot: slots.Slot, life: Life, recent: int) -> None:
         tail = life.worker.tail if life.worker else ""
         last = life.failure.message if life.failure else f"{life.end_text()}\n{tail}"
-        text = f"worker {slot.name} ended {recent} times within {_CRASH_WINDOW:g} s; last: {last}".strip()
+        text = f"worker {slot.name} ended {recent} times within {slots.CRASH_WINDOW:g} s; last: {last}".strip()
         code = life.worker.process.returncode if life.worker else None
         self.failure = LoadFailure("CRASH_LOOP", text, code, time.time())
         self.dispatcher.give_up()
         self.on_change()
 
-    def _passed(self, slot: Slot, life: Life) -> None:
+    def _passed(self, slot: slots.Slot, life: Life) -> None:
         """A worker that came out of a crash loop has lived long enough."""
         if life.running and life.loaded:
             slot.looping = False

@@ -88,7 +88,7 @@ def test_what_cannot_be_forked_is_refused(tmp_path: pathlib.Path, name: str) -> 
     code, reason, words = BROKEN[name]
     source = SOURCE.replace('print("constructing")', code)
     with running(tmp_path, source, predictor=policy(), ready=False) as replica:
-        assert replica.process.wait(15) == 1
+        assert replica.process.wait(30) == 1
         failure = replica.state["failure"]
         assert failure["reason"] == reason
         assert [word for word in words if word not in failure["message"]] == []
@@ -97,7 +97,7 @@ def test_what_cannot_be_forked_is_refused(tmp_path: pathlib.Path, name: str) -> 
 def test_what_fails_after_the_fork_is_told(tmp_path: pathlib.Path) -> None:
     source = SOURCE.replace("        self.forked_in = os.getpid()", "        raise LookupError('no device')")
     with running(tmp_path, source, predictor=policy(), ready=False) as replica:
-        assert replica.process.wait(15) == 1
+        assert replica.process.wait(30) == 1
         assert "LookupError: no device" in replica.state["failure"]["message"]
 
 

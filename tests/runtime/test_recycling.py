@@ -68,8 +68,14 @@ async def test_no_room_for_two(tmp_path: pathlib.Path) -> None:
     with running(tmp_path, LEAK, predictor=predictor, spec=spec) as replica:
         (before,) = replica.worker_pids
         async with loaded(replica, "no room for two", 60) as driver:
-            await until(lambda: replica.worker_pids and before not in replica.worker_pids)
-        assert not driver.record.failed()
+            ready = []
+
+            def replaced() -> bool:
+                ready.append(replica.client.get("/healthz/ready").status_code)
+                return bool(replica.worker_pids) and before not in replica.worker_pids
+
+            await until(replaced)
+        assert (driver.record.failed(), set(ready)) == ([], {200})
         assert len(replica.state["workers"]) == 1
 
 
