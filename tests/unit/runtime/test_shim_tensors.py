@@ -32,6 +32,7 @@ def without_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def received(*inputs: Tensor, **more: Any) -> tensors.Tensors:
     """What a worker makes of what the front sends."""
     content_type, body = wire.request(InferRequest("m", "1", "7", list(inputs), **more))
+    assert isinstance(body, bytes)
     return tensors.decode(body, tensors.head_size(content_type.decode()))
 
 
