@@ -63,21 +63,12 @@ class Life:
         self._load_failure = (reason, message)
         self._heard.set()
 
-    def on_overdue(self, number: int) -> None:
-        """Code goes on though its request was cancelled and the grace is over. What has not begun will be skipped."""
-        if self.worker is not None and number <= self.worker.begun:
-            grace = self._pool.settings.worker.cancel_grace
-            text = f"went on for {grace:g} s after its request was cancelled (worker.on_cancel: kill), so it was ended"
-            self.kill("WORKER_DIED", text)
-
     # Its course.
 
     async def run(self) -> None:
         """Until it is over."""
         pool = self._pool
         link = Link(pool.settings.threads, pool.dispatcher, self)
-        if pool.settings.worker.kill_on_cancel:
-            link.grace = max(pool.settings.worker.cancel_grace, 0.001)
         try:
             self.worker = worker = await spawn.start(
                 pool.make,

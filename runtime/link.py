@@ -37,7 +37,6 @@ class Keeper(Protocol):
 
     def on_loaded(self, offer: Mapping[str, Any]) -> None: ...
     def on_load_failed(self, reason: str, message: str) -> None: ...
-    def on_overdue(self, number: int) -> None: ...
 
 
 class Link(asyncio.Protocol):
@@ -57,7 +56,6 @@ class Link(asyncio.Protocol):
         self.threads = threads
         self.answered = False  # anything at all
         self.closed = False  # to new calls
-        self.grace = 0.0  # seconds that code may go on after its request was cancelled; 0: as long as it likes
         self.leaving = False  # and told to end once it is idle
         self.heard = 0  # how often; it changes while the worker gets on
         self._listener = listener
@@ -87,11 +85,12 @@ class Link(asyncio.Protocol):
     @property
     def abandoned(self) -> list[int]:
         """What computes though nobody waits for it any more; a batch is abandoned when all of its calls are."""
-        return [
-            first
-            for first in self.permits
-            if all(self.calls.get(first + n, self) is None for n in range(self.batches.get(first, 1)))
-        ]
+        return [first for first in self.permits if self._is_abandoned(first)]
+
+    def _is_abandoned(self, first: int) -> bool:
+        """Calls that have been answered, or were left out of the batch, are not among the calls any more."""
+        members = [self.calls.get(first + n, self) for n in range(self.batches.get(first, 1))]
+        return None in members and all(call is None or call is self for call in members)
 
     @property
     def load(self) -> int:
@@ -200,23 +199,7 @@ class Link(asyncio.Protocol):
         if number in self.calls:
             self.calls[number] = None
             self._control.write(frames.pack(frames.CANCEL, number))
-            if self.grace and (unit := self._only_abandoned(number)):
-                self._loop.call_later(self.grace, self._check_overdue, unit)
             self._unpark(number)
-
-    def _only_abandoned(self, number: int) -> int:
-        """What `number` computes in, itself or the first call of its batch, if nobody waits for any of it; else 0."""
-        unit = number
-        if number not in self.permits and number not in self.preparing:
-            unit = max((first for first in self.batches if first <= number), default=number)
-        members = range(unit, unit + self.batches.get(unit, 1))
-        # Those that the worker has left out of the batch are not among the calls any more.
-        gone = number in members and all(self.calls.get(member) is None for member in members)
-        return unit if gone and (unit in self.permits or unit in self.preparing) else 0
-
-    def _check_overdue(self, unit: int) -> None:
-        if unit in self.permits or unit in self.preparing:
-            self._keeper.on_overdue(unit)
 
     def grant(self, number: int, chunks: int) -> None:
         if number in self.calls:

@@ -116,7 +116,9 @@ class Watch:
 
     def _look_at_cancelled(self, life: Life, sight: Sight, now: float) -> None:
         """What was cancelled had time to end: plain code at its next bytecode, native code when it returns."""
-        sight.abandoned = {number: sight.abandoned.get(number, now) for number in life.link.abandoned}
+        begun = life.worker.begun if life.worker is not None else 0  # the rest will be skipped when its turn comes
+        abandoned = [number for number in life.link.abandoned if number <= begun]
+        sight.abandoned = {number: sight.abandoned.get(number, now) for number in abandoned}
         if any(now - since > self._policy.cancel_grace for since in sight.abandoned.values()):
             grace = f"{self._policy.cancel_grace:g} s (worker.cancel_grace)"
             life.kill("WORKER_DIED", f"went on with a cancelled request for {grace}, so it was ended")
