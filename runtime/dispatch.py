@@ -249,6 +249,8 @@ class Dispatcher:
                 return
             for call in batch:
                 self._starts(link, call)
+            if self._spans is not None:
+                self._spans.batched(batch)
             if len(batch) == 1:
                 link.send_one(batch[0])
             else:

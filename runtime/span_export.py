@@ -45,6 +45,11 @@ def text(key: str, value: str) -> bytes:
     return _attribute(key, _field(1, value.encode()))
 
 
+def link(trace: bytes, span: bytes) -> bytes:
+    """To another span."""
+    return _field(13, b"\x0a\x10%b\x12\x08%b" % (trace, span))
+
+
 def state(told: str) -> bytes:
     """The caller's tracestate."""
     return _field(3, told.encode()) if told else b""

@@ -4,9 +4,10 @@ Spans are made on behalf of the workers, which report how long the user's code t
 """
 
 import contextlib
+import functools
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runtime import sampling, span_export
@@ -15,6 +16,7 @@ from runtime.inference import InferError, InferRequest
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 TRACEPARENT_FIELD = 5  # of the request head
+_SHARES = 4  # what a call's span knows beyond its begin, once it shares a batch's
 _LAST_SECONDS = 5.0
 _KEPT = 256
 
@@ -22,6 +24,19 @@ _KEPT = 256
 def valid(traceparent: bytes) -> bytes:
     """`traceparent` when it is one, else nothing: it ends up in every log line."""
     return traceparent if _TRACEPARENT.fullmatch(traceparent) else b""
+
+
+class _Shared:
+    """A span that ends with the last of those who share it."""
+
+    def __init__(self, end: Callable[[], object], sharers: int) -> None:
+        self._end = end
+        self._sharers = sharers
+
+    def end(self) -> None:
+        self._sharers -= 1
+        if self._sharers == 0:
+            self._end()
 
 
 class Spans:
@@ -56,11 +71,13 @@ class Spans:
         method = attributes["http.request.method"]
         name = method[1:] if method.startswith("/") else f"{method} /"  # an RPC of a user's own service
         server = tracer.start_span(name, self._extract(carrier), kind=trace.SpanKind.SERVER, attributes=attributes)
-        call.span = (server, None)
+        call.span = (server, None, None)
 
     def dispatched(self, call: Call) -> None:
         """Starts the predict span; the worker's log lines and the user's own spans hang below it."""
-        server, _ = call.span
+        server, _, batch = call.span
+        if batch is not None:  # its worker died before it began, and another one gets it
+            batch.end()
         tracer, fields = self._tracing.tracer, call.fields
         predict = tracer.start_span("predict", self._trace.set_span_in_context(server))
         predict.set_attribute("cortex.queue_time_ms", round(call.queued_for * 1e3, 3))
@@ -69,11 +86,30 @@ class Spans:
             told = f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
             fields[TRACEPARENT_FIELD] = told.encode()
             _replace_header(fields, b"traceparent", told.encode())
-        call.span = (server, predict)
+        call.span = (server, predict, None)
+
+    def batched(self, calls: Sequence[Call]) -> None:
+        """Starts a span for the batch: below the first call that is traced, with a link to each."""
+        found = [(call, call.span[1].get_span_context()) for call in calls if call.span is not None]
+        traced = [(call, context) for call, context in found if context.trace_flags.sampled]
+        if not traced:
+            return
+        trace = self._trace
+        batch = self._tracing.tracer.start_span(
+            "batch",
+            trace.set_span_in_context(traced[0][0].span[1]),
+            links=[trace.Link(context) for _, context in traced],
+            attributes={**self._attributes, "cortex.batch_size": len(calls)},
+        )
+        shared = _Shared(batch.end, len(traced))
+        for call, _ in traced:
+            call.span = (*call.span[:2], shared)
 
     def end(self, call: Call) -> None:
-        server, predict = call.span
+        server, predict, batch = call.span
         call.span = None
+        if batch is not None:
+            batch.end()
         server.set_attribute("http.response.status_code", call.status)
         for span in (predict, server):
             if span is None:
@@ -131,13 +167,31 @@ class Records(Spans):
             call.span = (trace, parent, state, sampling.draw(64).to_bytes(8, "big"), time.time_ns())
 
     def dispatched(self, call: Call) -> None:
-        trace, parent, state, server, began = call.span[:5]
+        trace, parent, state, server, began, *ran = call.span
+        if len(ran) == _SHARES:  # its worker died before it began, and another one gets it
+            ran[-1].end()
         predict = sampling.draw(64).to_bytes(8, "big")
         told = b"00-%b-%b-01" % (trace.hex().encode(), predict.hex().encode())
         call.fields[TRACEPARENT_FIELD] = told
         if self.headers_read:
             _replace_header(call.fields, b"traceparent", told)
         call.span = (trace, parent, state, server, began, predict, time.time_ns(), call.queued_for)
+
+    def batched(self, calls: Sequence[Call]) -> None:
+        traced = [call.span for call in calls if call.span is not None]
+        if traced:
+            shared = _Shared(functools.partial(self._end_batch, traced, len(calls), time.time_ns()), len(traced))
+            for call in calls:
+                if call.span is not None:
+                    call.span = (*call.span, shared)
+
+    def _end_batch(self, members: Sequence[Any], size: int, began: int) -> None:
+        first = members[0]
+        varying = span_export.number("cortex.batch_size", size)
+        varying += b"".join([span_export.link(member[0], member[5]) for member in members])
+        constant = span_export.described("batch", span_export.INTERNAL, (("cortex.api", self._api),))
+        ids = (first[0], sampling.draw(64).to_bytes(8, "big"), first[5])
+        self._outgoing.add(span_export.span(ids, (began, time.time_ns()), constant, varying, failed=False))
 
     def end(self, call: Call) -> None:
         ended, failed = time.time_ns(), call.status >= 500
@@ -149,7 +203,9 @@ class Records(Spans):
         varying += span_export.ascii_text("cortex.request_id", call.fields[4]) + span_export.state(state)
         spans = [span_export.span((trace, server, parent), (began, ended), constant, varying, failed=failed)]
         if ran:
-            predict, started, queued = ran
+            predict, started, queued = ran[:3]
+            if len(ran) == _SHARES:
+                ran[-1].end()
             varying = span_export.double("cortex.queue_time_ms", round(queued * 1e3, 3))
             constant = self._predict
             spans.append(span_export.span((trace, predict, server), (started, ended), constant, varying, failed=failed))

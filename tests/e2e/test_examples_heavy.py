@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -20,6 +21,7 @@ WANTED = "CORTEX_EXAMPLES_HEAVY"
     ("example", "api", "said"),
     [
         ("sklearn/iris-classifier", "iris-classifier", "setosa"),
+        ("sklearn/iris-batching", "iris-batching", "setosa"),
         ("xgboost/breast-cancer", "breast-cancer", "0."),
         ("onnx/digit-classifier", "digit-classifier", "digit"),
         ("pytorch/iris-classifier", "iris-pytorch", "setosa"),
@@ -35,3 +37,7 @@ def test_an_example_that_trains(cluster: clusters.Cluster, example: str, api: st
     cluster.run("deploy", cwd=folder, timeout=1200)
     answer = cluster.run("predict", api, "sample.json", cwd=folder)
     assert said in answer, json.dumps(answer)
+    if (folder / "client.py").exists():
+        client = [sys.executable, "client.py", f"http://{cluster.data_address}/{api}"]
+        done = subprocess.run(client, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0 and said in done.stdout, done.stdout + done.stderr

@@ -1,5 +1,6 @@
 """What a replica tells about itself: log lines with ids, spans, and metrics."""
 
+import concurrent.futures
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -128,6 +129,34 @@ def test_spans_form_a_tree_with_the_callers(tmp_path: pathlib.Path) -> None:
         assert line["trace_id"] == TRACE and line["span_id"] in ids
         assert told.split("-")[2] in ids
         assert quiet["trace_id"] == TRACE
+
+
+def test_the_calls_of_a_batch_are_linked_to_its_span(tmp_path: pathlib.Path) -> None:
+    source = """
+    import pathlib, time
+    class PythonPredictor:
+        def predict(self, payload):
+            print("run of", len(payload))
+            while not pathlib.Path("go").exists():
+                time.sleep(0.002)
+            return payload
+    """
+    collector = Collector()
+    with serving(collector, Monitor()) as address, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        predictor = {"serverSideBatching": {"maxBatchSize": 4, "batchInterval": "1s"}}
+        with running(tmp_path, source, predictor=predictor, environ=environ) as replica:
+            unsampled = {"traceparent": PARENT[:-2] + "00"}
+            first = pool.submit(replica.client.post, "/", json=0, headers=unsampled)
+            replica.wait_line("run of 1")
+            asked = [pool.submit(replica.client.post, "/", json=n, headers={"traceparent": PARENT}) for n in range(3)]
+            wait_for(lambda: replica.client.get("/info").json()["batching"]["waiting"] == 3)
+            (tmp_path / "project" / "go").touch()
+            assert [answer.result().status_code for answer in [first, *asked]] == [200] * 4
+            wait_for(lambda: len(collector.spans) >= 7)
+    (batch,) = [span for span in collector.spans if span.name == "batch"]
+    predicts = {span.span_id for span in collector.spans if span.name == "predict"}
+    assert ({link.span_id for link in batch.links}, batch.parent_span_id in predicts) == (predicts, True)
 
 
 def test_without_an_exporter_the_context_passes_through(replica: Replica) -> None:
