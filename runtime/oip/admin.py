@@ -18,7 +18,7 @@ class Admins:
         """Raises InferError 403 for whoever is no admin."""
         if not self._file:
             told = "this replica has no admin token, so nobody may load or unload models here"
-            raise InferError(403, told, "PERMISSION_DENIED")
+            raise InferError(403, told, "NOT_ALLOWED")
         try:
             token = pathlib.Path(self._file).read_bytes().strip()
         except OSError:
@@ -26,4 +26,4 @@ class Admins:
         given = authorization[len(_SCHEME) :].strip() if authorization.lower().startswith(_SCHEME) else ""
         if not token or not hmac.compare_digest(token, given.encode("utf-8", "replace")):
             told = "only admins may load or unload models; send 'authorization: Bearer <admin token>'"
-            raise InferError(403, told, "PERMISSION_DENIED")
+            raise InferError(403, told, "NOT_ALLOWED")

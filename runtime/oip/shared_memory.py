@@ -135,4 +135,4 @@ def check_caller(host: str, attempt: int) -> None:
         local = False
     if attempt or not local:
         told = "shared memory is for callers on the replica's own machine that call it directly; send the tensors"
-        raise InferError(403, told, "NOT_IMPLEMENTED")
+        raise InferError(403, told, "NOT_ALLOWED")

@@ -16,6 +16,7 @@ from cortex.inference.v2 import grpc_inference_service_pb2 as pb
 from tests.runtime import replica as replicas
 
 SERVICE = "inference.GRPCInferenceService"
+LENGTH = {"inference-header-content-length": "300"}
 SOURCE = """
 import pathlib, time
 import numpy as np
@@ -313,6 +314,35 @@ def test_cortex_yaml_declares_tensors(tmp_path: pathlib.Path) -> None:
         assert output == {"name": "y", "datatype": "FP16", "shape": [1, 2], "data": [0.5, 1.0]}
         wrong = replica.client.post("/v2/models/demo/infer", json={"inputs": [dict(tensor, datatype="FP64")]})
         assert wrong.status_code == 400
+
+
+def test_large_bodies_and_slow_senders_are_bounded(tmp_path: pathlib.Path) -> None:
+    source = "class PythonPredictor:\n    def predict(self, payload):\n        return payload['x'][:1]\n"
+    limit = 1_000_000
+    spec = {"networking": {"maxRequestBytes": str(limit)}}
+    with replicas.running(tmp_path, source, spec=spec, config={"grpcAddress": "free"}) as replica:
+
+        def send(size: int) -> httpx.Response:
+            """A whole request of `size` bytes: the JSON is padded, so that all the rest is the tensor."""
+            count = size - 300
+            tensor = {"name": "x", "datatype": "UINT8", "shape": [count], "parameters": {"binary_data_size": count}}
+            head = json.dumps({"inputs": [tensor]}).encode().ljust(300)
+            return replica.client.post("/v2/models/demo/infer", content=head + bytes(count), headers=LENGTH)
+
+        assert send(limit).json()["outputs"][0]["data"] == [0]
+        assert send(limit - 1).status_code == 200 and send(limit + 1).status_code == 413
+        slow = [replica.connect() for _ in range(200)]
+        for sock in slow:  # each promises a body and sends a part of it
+            sock.sendall(b"POST /v2/models/demo/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n{")
+        assert [send(1000).status_code for _ in range(50)] == [200] * 50
+        for sock in slow:
+            sock.close()
+        with grpc.insecure_channel(replica.grpc_address) as channel:
+            told = pb.ModelInferRequest(model_name="demo", raw_input_contents=[bytes(limit)])
+            told.inputs.add(name="x", datatype="UINT8", shape=[limit])
+            with pytest.raises(grpc.RpcError) as caught:
+                call(channel, told)
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_a_worker_that_dies_is_a_503_that_may_be_repeated(tmp_path: pathlib.Path) -> None:
