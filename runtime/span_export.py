@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_BATCH = 2048
+_BATCH = 512
 _LIMIT = 65_536  # spans that wait while the collector is slow or away; beyond it they are dropped
 _LEAST_PERIOD = 0.05
 SERVER, INTERNAL = 2, 1
@@ -132,20 +132,30 @@ class Outgoing:
         self._thread.join(seconds)
 
 
+class _Stub:
+    """TraceServiceStub for bytes."""
+
+    def __init__(self, channel: Any) -> None:
+        self.Export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+
+
 def open_exporter(endpoint: str, resource: Any, environ: Mapping[str, str]) -> tuple[Outgoing, Callable[[], None]]:
     """Over gRPC. Returns also what ends the connection."""
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     told = b"".join(_field(1, _field(1, key.encode()) + _field(2, _value(each))) for key, each in resource.items())
     head = _field(1, told)
     scope = _field(1, _field(1, b"cortex"))
 
     class Exporter(OTLPSpanExporter):
-        """Takes spans that are encoded already."""
+        """Takes spans that are encoded already, and sends bytes."""
+
+        def _initialize_channel_and_stub(self) -> None:
+            self._stub = _Stub
+            super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]
 
         def _translate_data(self, data: Any) -> Any:
-            return ExportTraceServiceRequest.FromString(_field(1, head + _field(2, scope + b"".join(data))))
+            return _field(1, head + _field(2, scope + b"".join(data)))
 
     exporter: Any = Exporter(endpoint=endpoint)
     period = float(environ.get("OTEL_BSP_SCHEDULE_DELAY") or 5000) / 1000
