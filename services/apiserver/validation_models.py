@@ -107,7 +107,11 @@ def _limits(models: Mapping[str, Any], processes: int) -> Iterator[Violation]:
     if memory is not None and processes != 1:
         yield Violation(f"{_HERE}.cache_size", "only with processes_per_replica: 1; `memory_budget` has no such limit")
     pause = models.get("poll_interval", 0)
-    if not isinstance(pause, int | float) or (pause != 0 and not 1 <= pause <= bounds.LONGEST_SECONDS):
+    if (
+        isinstance(pause, bool)
+        or not isinstance(pause, int | float)
+        or (pause != 0 and not 1 <= pause <= bounds.LONGEST_SECONDS)
+    ):
         yield Violation(f"{_HERE}.poll_interval", "must be 0 s for never, or 1 s to 24 h")
 
 

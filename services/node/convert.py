@@ -13,6 +13,8 @@ from services.node import model, settings
 _ID = re.compile(r"[a-z0-9]([-a-z0-9]{0,198}[a-z0-9])?")
 _BUNDLE = re.compile(r"namespaces/[a-z]([-a-z0-9]*[a-z0-9])?/bundles/[0-9a-f]{64}")
 _DEFAULT_DRAIN = 60.0
+# A type that this version does not know is the runtime's to refuse.
+_TYPES = {number: name.removeprefix("PREDICTOR_TYPE_") for name, number in spec_pb2.PredictorType.items()}
 
 
 def wish(request: node_service_pb2.StartReplicaRequest) -> model.Wish:
@@ -29,7 +31,7 @@ def wish(request: node_service_pb2.StartReplicaRequest) -> model.Wish:
         revision=request.revision,
         bundle=request.bundle,
         spec=json_format.MessageToDict(spec),
-        predictor_type=spec_pb2.PredictorType.Name(spec.predictor.type).removeprefix("PREDICTOR_TYPE_"),
+        predictor_type=_TYPES.get(spec.predictor.type, ""),
         python_version=spec.predictor.python_version,
         requirements=spec.predictor.dependencies.pip,
         conda_packages=spec.predictor.dependencies.conda,
