@@ -90,6 +90,8 @@ async def _serve(engine: Engine, job: TaskJob, items: list[batches.Item]) -> Non
         cancelled, job.task = job.cancelled, None  # what follows is not cancelled
         for item in items:
             engine.registry.forget(item.job)
+            if cancelled or item.answer is None:
+                engine.end(item.request)
             if item.answer is None and item.job.number != job.number:
                 engine.send(frames.RELEASE, item.job.number)
     if not cancelled:

@@ -170,12 +170,16 @@ class Engine(asyncio.Protocol):
             logs.current.set(request)
             for function in after:
                 await self._after(function)
-            if self._out is not None and request.partial:
-                self._out.finish()
-            if request.held is not None:
-                request.held.close()
+            self.end(request)
         self._following -= 1
         self._settled.set()
+
+    def end(self, request: Request) -> None:
+        """No user code of this request runs any more."""
+        if self._out is not None and request.partial:
+            self._out.finish()
+        if request.held is not None:
+            request.held.close()
 
     def release(self, job: TaskJob, head: bytes = b"") -> None:
         if not job.released:

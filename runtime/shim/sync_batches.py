@@ -165,6 +165,8 @@ class Batch:
                 parts.append(frames.pack(frames.RELEASE, item.job.number))
         for item in self._items:
             host.registry.forget(item.job)
+            if item.answer is None:
+                host.end(item.request)  # its caller has left
         follows = any(answer.after for _, answer in replies)
         if not released and not follows:
             parts.insert(0, frames.pack(frames.RELEASE, number, head))
