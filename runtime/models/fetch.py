@@ -6,7 +6,6 @@ goes on where it stopped. It reports on stdout, a JSON object per line, and ends
 
 import base64
 import binascii
-import concurrent.futures
 import contextlib
 import json
 import os
@@ -117,8 +116,13 @@ class Fetch:
                 connection.close()
 
         shares = [files[index::_HEADS] for index in range(min(_HEADS, len(files)))]
-        with concurrent.futures.ThreadPoolExecutor(_HEADS) as pool:
-            list(pool.map(ask, shares))
+        if len(shares) == 1:
+            ask(shares[0])
+        else:
+            from concurrent import futures
+
+            with futures.ThreadPoolExecutor(_HEADS) as pool:
+                list(pool.map(ask, shares))
         return found
 
     def _make_room(self, files: list[dict[str, Any]]) -> None:
