@@ -113,7 +113,7 @@ class Supervisor:
     def _tired(self) -> bool:
         """Whether a fresh server should take over."""
         calls = self._calls
-        if calls is None or self._changing.locked():
+        if calls is None:
             return False
         grown = processes.resident_bytes(calls.server.process.pid) - self._first_bytes
         return (
