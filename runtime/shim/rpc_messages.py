@@ -53,7 +53,7 @@ def _filled(pool: Any, told: Any) -> Any:
     """Raises TypeError where a file contradicts what the pool has."""
     default = pool is _part("descriptor_pool").Default()
     for file in told.file:
-        if file.name.startswith("google/protobuf/"):
+        if file.name.startswith("google/"):  # also those of googleapis, where the user has them
             try:  # registers itself
                 importlib.import_module(file.name[: -len(".proto")].replace("/", ".") + "_pb2")
             except ImportError:
