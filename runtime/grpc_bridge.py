@@ -31,6 +31,7 @@ _NOT_METADATA = frozenset(
     ]
 )  # fmt: skip
 _ATTEMPT = http_heads.ATTEMPT_HEADER.decode()
+_ATTEMPT = http_heads.ATTEMPT_HEADER.decode()
 _BAD_FRAME = errors.Failure(400, "PAYLOAD_MALFORMED", "the request body is not one gRPC message")
 _BAD_ENCODING = errors.Failure(501, "NOT_IMPLEMENTED", "the message has an encoding other than gzip and deflate")
 Metadata = Iterable[tuple[str, "str | bytes"]]
@@ -55,7 +56,14 @@ class Context:
         self._headers: list[tuple[bytes, bytes]] = []
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        return metadata(self._visit.exchange.fields)
+        exchange = self._visit.exchange
+        told = [pair for pair in metadata(exchange.fields) if pair[0] != "x-request-id"]
+        # What the HTTP door keeps to itself, and the gRPC door reads from the metadata.
+        return (*told, ("x-request-id", exchange.request_id), (_ATTEMPT, str(exchange.attempt)))
+
+    def peer(self) -> str:
+        """Of the gateway; the caller itself is behind it."""
+        return f"ipv4:{self._visit.exchange.peer}:0"
 
     def time_remaining(self) -> float | None:
         """As told when the call began; what is left of it is counted from there."""
