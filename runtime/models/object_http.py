@@ -1,7 +1,7 @@
 """Requests to an object store over HTTP/1.1: blocking sockets, one for each thread, bodies into a buffer.
 
 To read 256 KiB at a time into one buffer, sum it while it is in the cache and write it where it belongs takes less CPU
-than to receive into a mapped file, and a fraction of what the SDKs take (docs/benchmarks/models.md).
+than to receive into a mapped file, and a fraction of what the SDKs take (docs/benchmarks/README.md).
 """
 
 import datetime
