@@ -85,7 +85,7 @@ def load(replica: Replica, clients: int, seconds: float) -> tuple[float, float]:
         script.write("done = function(s, l, r) io.write(string.format('N %d %d %d\\n', s.requests, s.duration, ")
         script.write("l:percentile(50))) io.write(string.format('BAD %d\\n', s.errors.status)) end\n")
         script.flush()
-        command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s", "-s", script.name]
+        command = ["wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "-s", script.name]
         told = subprocess.run(
             [*command, f"http://127.0.0.1:{replica.http_port}/"], check=True, capture_output=True, text=True
         ).stdout
