@@ -9,8 +9,12 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
+from google.protobuf import json_format, struct_pb2
 
+from cortex.runtime.v1 import prediction_service_pb2 as pb
+from cortex.runtime.v1 import prediction_service_pb2_grpc as pb_grpc
 from tests.runtime.replica import Replica, running, wait_for
 
 SYNC = """
@@ -258,3 +262,52 @@ def test_a_predictor_that_cannot_be_batched_says_so(tmp_path: pathlib.Path) -> N
     with running(tmp_path, source, predictor=BATCHING, ready=False) as replica:
         assert replica.process.wait(15) == 1
         assert "with server_side_batching it returns a list" in replica.state["failure"]["message"]
+
+
+TENSORS = """
+import pathlib, time
+
+class PythonPredictor:
+    def predict(self, payload):
+        print("run of", len(payload))
+        while len(payload) == 1 and not pathlib.Path("go").exists():
+            time.sleep(0.002)
+        return [{"size": [len(payload)], "sum": [float(sum(item["x"]))]} for item in payload]
+"""
+
+
+def test_tensors_share_a_batch_when_they_are_of_one_kind(tmp_path: pathlib.Path) -> None:
+    def infer(*values: float) -> Any:
+        tensor = {"name": "x", "datatype": "FP32", "shape": [len(values)], "data": list(values)}
+        answer = replica.client.post("/v2/models/demo/infer", json={"inputs": [tensor]})
+        return {output["name"]: output["data"][0] for output in answer.json()["outputs"]}
+
+    with batching(tmp_path, TENSORS) as replica, concurrent.futures.ThreadPoolExecutor(6) as pool:
+        first = pool.submit(infer, 1, 1)
+        replica.wait_line("run of 1")
+        asked = [pool.submit(infer, *values) for values in ((1, 2), (3, 4), (5, 6), (7, 8, 9))]
+        wait_for(lambda: replica.client.get("/info").json()["batching"]["waiting"] == 4)
+        (tmp_path / "project" / "go").touch()
+        assert first.result() == {"size": 1, "sum": 2.0}
+        got = [answer.result() for answer in asked]
+    assert got == [{"size": size, "sum": total} for size, total in ((3, 3.0), (3, 7.0), (3, 11.0), (1, 24.0))]
+
+
+def test_calls_over_grpc_share_batches_with_those_over_http(tmp_path: pathlib.Path) -> None:
+    config = {"grpcAddress": "free"}
+    with (
+        running(tmp_path, SYNC, predictor=BATCHING, config=config) as replica,
+        concurrent.futures.ThreadPoolExecutor(4) as pool,
+        grpc.insecure_channel(replica.grpc_address) as channel,
+    ):
+        stub = pb_grpc.PredictionServiceStub(channel)
+        first = held(replica, pool)
+        value = struct_pb2.Value(string_value="over grpc")
+        over_grpc = pool.submit(stub.Predict, pb.PredictRequest(json=value, query_params={"n": "7"}))
+        over_http = pool.submit(replica.client.post, "/", json="over http")
+        wait_for(lambda: replica.client.get("/info").json()["batching"]["waiting"] == 2)
+        (tmp_path / "project" / "go").touch()
+        assert first.result().status_code == 200
+        assert over_http.result().json() == {"item": "over http", "n": None, "size": 2}
+        told = json_format.MessageToDict(over_grpc.result().json)
+        assert told == {"item": "over grpc", "n": "7", "size": 2}
