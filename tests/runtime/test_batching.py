@@ -276,16 +276,17 @@ class PythonPredictor:
 """
 
 
-def test_tensors_share_a_batch_when_they_are_of_one_kind(tmp_path: pathlib.Path) -> None:
-    def infer(*values: float) -> Any:
-        tensor = {"name": "x", "datatype": "FP32", "shape": [len(values)], "data": list(values)}
-        answer = replica.client.post("/v2/models/demo/infer", json={"inputs": [tensor]})
-        return {output["name"]: output["data"][0] for output in answer.json()["outputs"]}
+def infer(replica: Replica, *values: float) -> Any:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [len(values)], "data": list(values)}
+    answer = replica.client.post("/v2/models/demo/infer", json={"inputs": [tensor]})
+    return {output["name"]: output["data"][0] for output in answer.json()["outputs"]}
 
+
+def test_tensors_share_a_batch_when_they_are_of_one_kind(tmp_path: pathlib.Path) -> None:
     with batching(tmp_path, TENSORS) as replica, concurrent.futures.ThreadPoolExecutor(6) as pool:
-        first = pool.submit(infer, 1, 1)
+        first = pool.submit(infer, replica, 1, 1)
         replica.wait_line("run of 1")
-        asked = [pool.submit(infer, *values) for values in ((1, 2), (3, 4), (5, 6), (7, 8, 9))]
+        asked = [pool.submit(infer, replica, *values) for values in ((1, 2), (3, 4), (5, 6), (7, 8, 9))]
         wait_for(lambda: replica.client.get("/info").json()["batching"]["waiting"] == 4)
         (tmp_path / "project" / "go").touch()
         assert first.result() == {"size": 1, "sum": 2.0}
