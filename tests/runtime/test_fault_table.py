@@ -25,7 +25,7 @@ class PythonPredictor:
         return 1
 """
 WORKERS = 3
-REQUESTS_PER_SECOND = 120.0
+REQUESTS_PER_SECOND = 60.0
 
 
 async def until(what: Callable[[], object], timeout: float = 15.0) -> float:
@@ -62,7 +62,7 @@ async def test_each_worker_in_turn(tmp_path: pathlib.Path, number: signal.Signal
                 assert replica.state["state"] == "READY"
         # One thread each: one request inside.
         assert len(driver.record.failed()) <= len(victims)
-        assert all("503" in outcome.problem for outcome in driver.record.failed())
+        assert [outcome.problem for outcome in driver.record.failed() if "503" not in outcome.problem] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -123,7 +123,7 @@ def test_a_cancelled_request_that_goes_on_costs_its_worker(tmp_path: pathlib.Pat
     policy = {"worker": {"onCancel": "CANCEL_POLICY_KILL", "cancelGrace": "0.5s"}}
     with running(tmp_path, source, predictor=policy) as replica:
         (pid,) = replica.worker_pids
-        late = replica.client.post("/?s=30", headers={"x-request-timeout-ms": "100"})
+        late = replica.client.post("/?s=30", headers={"x-request-timeout-ms": "2000"})
         assert late.status_code == 504
         assert replica.client.post("/").status_code == 200
         assert pid not in replica.worker_pids
