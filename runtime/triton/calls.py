@@ -13,15 +13,16 @@ from google.protobuf import json_format
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
 from runtime import errors
 from runtime.inference import InferError, InferRequest, InferResponse
-from runtime.triton import server, wire
+from runtime.triton import http_calls, model_config, server, wire
 from runtime.triton.catalog import Entry
 from runtime.triton.gate import refusal
-from runtime.triton.shared_memory import Regions
+from runtime.triton.shared_memory import Loan, Regions
 
 _Code = grpc.StatusCode
 _UNHEALTHY = re.compile(r"Stub process '.+' is not healthy")
 _TRACEBACK = re.compile(r"\n\s*At:\n|Traceback \(most recent")
 _SAMPLED = b"-01"
+_HTTP_CODES = {400: _Code.INVALID_ARGUMENT, 404: _Code.NOT_FOUND, 503: _Code.UNAVAILABLE}
 # Beyond our own deadline, which is exact; this one only sees to it that Triton learns of it.
 _SLACK = 0.05
 
@@ -56,28 +57,47 @@ class Calls:
         self._changed.set()
 
     async def infer(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
-        """Cancelled with the task: gRPC tells Triton. Raises InferError."""
+        """Cancelled with the task, and Triton hears of that where the model can. Raises InferError."""
         began = time.monotonic()
         self._began()
         try:
             async with self.regions.lend(entry, request) as loan:
-                message = wire.message(request, version, loan)
-                try:
-                    told = await self.server.stub.ModelInfer(
-                        message, timeout=_timeout(request), metadata=self._metadata(request)
-                    )
-                except grpc.aio.AioRpcError as error:
-                    raise self._failed(error.code(), error.details() or "", request, entry, began) from None
-                except asyncio.CancelledError:
-                    # A channel that is closed under a call says so in the same words as a caller who leaves.
-                    if _is_cancelled():
-                        raise
-                    self._lost(self)
-                    raise refusal(errors.WORKER_DIED) from None
+                by = self._by_grpc if model_config.hears_cancel(entry.config) else self._by_http
+                response = await by(entry, version, request, loan, began)
                 entry.answered(time.monotonic() - began)
-                return wire.response(told, request.id, loan)
+                return response
         finally:
             self._ended()
+
+    async def _by_grpc(
+        self, entry: Entry, version: str, request: InferRequest, loan: Loan | None, began: float
+    ) -> InferResponse:
+        message = wire.message(request, version, loan)
+        try:
+            told = await self.server.stub.ModelInfer(
+                message, timeout=_timeout(request), metadata=self._metadata(request)
+            )
+        except grpc.aio.AioRpcError as error:
+            raise self._failed(error.code(), error.details() or "", request, entry, began) from None
+        except asyncio.CancelledError:
+            # A channel that is closed under a call says so in the same words as a caller who leaves.
+            if _is_cancelled():
+                raise
+            self._lost(self)
+            raise refusal(errors.WORKER_DIED) from None
+        return wire.response(told, request.id, loan)
+
+    async def _by_http(
+        self, entry: Entry, version: str, request: InferRequest, loan: Loan | None, began: float
+    ) -> InferResponse:
+        trace = request.traceparent.decode("latin-1") if request.traceparent.endswith(_SAMPLED) else ""
+        try:
+            return await self.server.http.infer(request, version, loan, trace)
+        except http_calls.Refused as error:
+            code = _HTTP_CODES.get(error.status, _Code.INTERNAL)
+            raise self._failed(code, str(error), request, entry, began) from None
+        except (OSError, EOFError) as error:
+            raise self._failed(_Code.UNAVAILABLE, str(error), request, entry, began) from None
 
     async def stream(self, entry: Entry, version: str, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         """All responses of a decoupled model, or the one of another."""

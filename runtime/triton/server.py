@@ -24,6 +24,7 @@ from cortex.inference.v2 import grpc_inference_service_pb2_grpc as pb_grpc
 from runtime import guard, log_pipes, logs, spawn
 from runtime.triton import processes
 from runtime.triton.discovery import Installation
+from runtime.triton.http_calls import HttpCalls
 from runtime.triton.interpreter import Interpreter
 
 _START_SECONDS = 30.0
@@ -63,11 +64,12 @@ class Place:
 class Server:
     """A running server. `prefix` names everything it keeps in /dev/shm."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", address: str, key: str, prefix: str) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", http: int, grpc_port: int, key: str, prefix: str) -> None:
         self.process = process
         self.prefix = prefix
+        self.http = HttpCalls(http, f"{_KEY}: {key}")
         self.metadata = ((f"triton-grpc-protocol-{_KEY}", key),)
-        self.channel = grpc.aio.insecure_channel(address, options=_CHANNEL)
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}", options=_CHANNEL)
         self.stub = pb_grpc.GRPCInferenceServiceStub(self.channel)
         self.exited = asyncio.ensure_future(spawn.ended(process))
         self.loads = 0
@@ -107,6 +109,7 @@ class Server:
         self.kill()
         await self.exited
         watch.ended(self.process.pid)
+        self.http.close()
         await self.channel.close(0.2)
         sweep(self.prefix)
 
@@ -156,7 +159,7 @@ async def _start_once(place: Place, log: logs.LogFile, watch: guard.Guard) -> Se
     finally:
         os.close(out[1])
     watch.began(process.pid)
-    server = Server(process, f"127.0.0.1:{grpc_port}", key, prefix)
+    server = Server(process, http, grpc_port, key, prefix)
     lines = ServerLines(log, server.tail)
     await asyncio.get_running_loop().connect_read_pipe(lambda: lines, os.fdopen(out[0], "rb", buffering=0))
     try:

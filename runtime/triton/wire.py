@@ -47,10 +47,17 @@ def response(told: pb.ModelInferResponse, request_id: str, loan: Loan | None = N
     return InferResponse(told.model_name, told.model_version, request_id, outputs, parameters, final)
 
 
+def passed(parameters: _Parameters) -> dict[str, "bool | int | float | str"]:
+    """Those a caller may say to Triton."""
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name not in _OURS and not name.startswith(("triton_", "binary_data"))
+    }
+
+
 def _set(target: Any, parameters: _Parameters) -> None:
-    for name, value in parameters.items():
-        if name in _OURS or name.startswith("triton_"):
-            continue
+    for name, value in passed(parameters).items():
         if isinstance(value, bool):
             target[name].bool_param = value
         elif isinstance(value, int):

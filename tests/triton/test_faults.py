@@ -15,8 +15,9 @@ import pytest
 
 from tests.runtime import replica
 from tests.triton import replicas
+from tests.triton.test_frameworks import make
 
-CALLERS = 6
+CALLERS = 4
 
 
 class Load:
@@ -55,6 +56,9 @@ DOUBLE = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": 
 TEXT = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
 
 
+FILE = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}
+
+
 def pid(api: replica.Replica, model: str) -> int:
     found: int = replica.wait_for(
         lambda: next((each["pid"] for each in api.state["workers"] if each["model"] == model and each["pid"]), 0)
@@ -75,9 +79,10 @@ def is_ready(api: replica.Replica) -> bool:
 def test_only_what_is_inside_fails_and_it_comes_back(
     engine: str, victim: str, number: int, tmp_path: pathlib.Path
 ) -> None:
+    make(tmp_path / "project/models/file/1/model.onnx", 2)
     with replicas.serving(tmp_path, engine, ["double", "echo_text"]) as api:
-        double, text = Load(api, "double", DOUBLE), Load(api, "echo_text", TEXT)
-        with double.running(), text.running():
+        double, text, file = Load(api, "double", DOUBLE), Load(api, "echo_text", TEXT), Load(api, "file", FILE)
+        with double.running(), text.running(), file.running():
             before = pid(api, victim)
             os.kill(before, number)
             began = time.monotonic()
@@ -88,6 +93,7 @@ def test_only_what_is_inside_fails_and_it_comes_back(
             replica.wait_for(lambda: double.statuses[200] > answered[0] + 20 and text.statuses[200] > answered[1] + 20)
         assert double.failed <= CALLERS and set(double.statuses) <= {200, 503}
         # Siblings are untouched, unless the server itself is what died.
-        assert text.failed <= (0 if victim else CALLERS), text.statuses
+        for sibling in (text, file):
+            assert sibling.failed <= (0 if victim else CALLERS), sibling.statuses
         replica.wait_for(lambda: pid(api, victim) != before)
         assert api.process.poll() is None

@@ -25,7 +25,7 @@ import sys
 import onnx
 from onnx import TensorProto, helper
 k = helper.make_tensor("k", TensorProto.FLOAT, [], [float(sys.argv[2])])
-shape = ["rows", 3]
+shape = ["rows", int(sys.argv[3])]
 graph = helper.make_graph(
     [helper.make_node("Mul", ["x", "k"], ["y"])], "g",
     [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
@@ -34,9 +34,9 @@ onnx.save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opse
 """
 
 
-def make(path: pathlib.Path, factor: float) -> None:
+def make(path: pathlib.Path, factor: float, width: int = 3) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([stand.python(), "-c", MAKE, str(path), str(factor)], check=True)
+    subprocess.run([stand.python(), "-c", MAKE, str(path), str(factor), str(width)], check=True)
 
 
 def serving(folder: pathlib.Path, engine: str, models: dict[str, Any], **more: Any) -> Any:
