@@ -3,6 +3,7 @@
 One worker per system, all up together, A/B/A/B. `cortex-runtime` is one replica, `cortex-gateway` the whole platform.
 """
 
+import functools
 import json
 import pathlib
 import subprocess
@@ -10,19 +11,20 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from tests.bench import serving
+from cortex.runtime.v1 import prediction_service_pb2 as pb
+from tests.bench import rounds, serving
 
 WORKLOADS = "noop,iris,iocpu,tensor,batch,grpc"
-_CEILINGS = {"grpc": ("grpc-aio",), "batch": ("granian-batcher",)}
+_CEILINGS = {"batch": ("granian-batcher",)}
+_GRPC = ("grpc-aio", "kserve", "mlserver", "triton")
 # Ours, by workload: the project and what its spec says.
 _BATCHING = {"predictor": {"serverSideBatching": {"maxBatchSize": 32, "batchInterval": "0.005s"}}}
 _PROJECTS: dict[str, tuple[str, dict[str, Any]]] = {
     "noop": ("noop", {}),
     "iris": ("iris-batched", _BATCHING),
-    "iocpu": ("iocpu", {}),
+    "iocpu": ("iocpu", {"predictor": {"threadsPerProcess": 64}}),
     "tensor": ("tensor", {}),
     "batch": ("step", _BATCHING),
-    "grpc": ("noop", {}),
 }
 
 
@@ -30,6 +32,9 @@ def compare(workloads: Sequence[str], seconds: int, repeats: int) -> bool:
     """Whether something could not be started."""
     failed = False
     for workload in workloads:
+        if workload == "grpc":
+            grpc(seconds, repeats)
+            continue
         base = _CEILINGS.get(workload, ("granian-rsgi",))
         clients = "16" if workload == "tensor" else "64"
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
@@ -41,13 +46,28 @@ def compare(workloads: Sequence[str], seconds: int, repeats: int) -> bool:
     return failed
 
 
+def grpc(seconds: int, repeats: int) -> None:
+    """Unary calls of a noop: ours through the gateway, theirs direct. The runner of the others knows no metadata."""
+    request = pb.PredictRequest(body=b'{"x":1}', content_type="application/json").SerializeToString()
+    systems: dict[str, Any] = {**dict.fromkeys(_GRPC), "cortex-gateway": serving.ours("noop", "gateway")}
+    method = "/cortex.runtime.v1.PredictionService/Predict"
+    with serving.up("grpc", systems, warm=0) as stage:
+        measures = {}
+        for name, peer in stage.peers.items():
+            ours = name == "cortex-gateway"
+            target = (peer.port, method) if ours else (peer.gport, peer.method)
+            headers = ("cortex-api: noop",) if ours else ()
+            body = request if ours else peer.body[5:]
+            measures[name] = functools.partial(stage.grpc, name, target, body, 64, seconds, *headers)
+        cells = rounds.interleaved(measures, repeats)
+    print(f"\n### grpc, c=64\n{rounds.told(cells).replace('; ', chr(10))}", flush=True)
+
+
 def _toml(workload: str) -> str:
     project, spec = _PROJECTS[workload]
     systems = {"cortex-runtime": serving.ours(project, spec=spec)}
     if workload in ("noop", "tensor"):
         systems["cortex-gateway"] = serving.ours(project, "gateway")
-    if workload == "grpc":
-        systems = {}
     lines = []
     for name, system in systems.items():
         path = "/" if name == "cortex-runtime" else "/" + project

@@ -119,7 +119,9 @@ def up(workload: str, systems: Mapping[str, Mapping[str, Any] | None], warm: int
             peers = {}
             for at, (name, spec) in enumerate(systems.items()):
                 chosen = dict(spec or known[name])
+                over_http = "tests.bench.stage" in chosen["start"]
                 kind = "grpc" if chosen.get("workloads") == ["grpc"] else workload
+                kind = "noop" if kind == "grpc" and over_http else kind
                 options = argparse.Namespace(workers=1)
                 peer = runner.Peer(name, chosen, kind, _FIRST_PORT + 10 * at, options, folder)
                 started.append(peer)
