@@ -113,7 +113,7 @@ class Engine(Protocol):
     """Computes. Every method raises InferError: 404 unknown model or version, 400 bad request, 503 not ready, ...
 
     Cancelling the task that waits cancels the work, as far as the engine can. Sizes of tensors were checked, all but
-    the elements inside a BYTES tensor: `oip.tensors.check_bytes` is for an engine that hands them on unread.
+    the elements inside a BYTES tensor: those the registry checks for an engine that does not (`reads_bytes`).
     """
 
     async def infer(self, request: InferRequest) -> InferResponse: ...

@@ -20,6 +20,8 @@ _PLATFORM = "cortex_python"
 class PredictorEngine:
     """Gives requests to the dispatcher as the HTTP door does, with tensors for a payload."""
 
+    reads_bytes = True  # in the worker, which has to take the elements apart anyway
+
     def __init__(self, settings: Settings, dispatcher: Dispatcher) -> None:
         self.name = settings.short_name
         self._settings = settings

@@ -41,6 +41,8 @@ class Runner(Protocol):
 class RepositoryEngine:
     """Serves the models of a catalog. `reader` finds the newest files of a model for `load`; it raises InferError."""
 
+    reads_bytes = False  # Triton's stub and our own host trust what they are told of them
+
     def __init__(self, catalog: Catalog, reader: Callable[[str], Awaitable[Source]]) -> None:
         self.catalog = catalog
         # What is done around each inference: a span, where traces are on.

@@ -345,6 +345,19 @@ def test_large_bodies_and_slow_senders_are_bounded(tmp_path: pathlib.Path) -> No
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+def test_a_call_that_the_gateway_made_http_of_is_answered_as_grpc(served: replicas.Replica) -> None:
+    data = message(0).SerializeToString()
+    frame = struct.pack(">BI", 0, len(data)) + data
+    headers = {"content-type": "application/grpc", "x-request-id": "mine", "x-envoy-attempt-count": "1"}
+    answer = served.client.post(f"/{SERVICE}/ModelInfer", content=frame, headers=headers)
+    assert (answer.status_code, answer.headers["x-request-id"]) == (200, "mine")
+    assert pb.ModelInferResponse.FromString(answer.content[5:]).raw_output_contents[0] == struct.pack("<2f", 3, 4)
+    region = pb.SystemSharedMemoryStatusRequest().SerializeToString()
+    frame = struct.pack(">BI", 0, len(region)) + region
+    refused = served.client.post(f"/{SERVICE}/SystemSharedMemoryStatus", content=frame, headers=headers)
+    assert refused.headers["grpc-status"] == str(grpc.StatusCode.PERMISSION_DENIED.value[0])
+
+
 def test_a_worker_that_dies_is_a_503_that_may_be_repeated(tmp_path: pathlib.Path) -> None:
     source = "import os\nclass PythonPredictor:\n    def predict(self, payload):\n        os.abort()\n"
     with replicas.running(tmp_path, source, config={"grpcAddress": "free"}) as replica:
