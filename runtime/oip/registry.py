@@ -18,7 +18,7 @@ class Member(Engine, Protocol):
 
 
 async def _check_elements(engine: Member, request: InferRequest) -> None:
-    """What is said of the elements inside BYTES tensors has killed servers, so an engine gets none that are not true."""
+    """What is said of the elements inside BYTES tensors has killed servers, so an engine gets none that is untrue."""
     if engine.reads_bytes:
         return
     for tensor in request.inputs:
