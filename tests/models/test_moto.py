@@ -22,6 +22,7 @@ from runtime.models import layout
 from runtime.models.catalog import Revision
 from runtime.models.node_store import NodeStore
 from runtime.models.s3 import S3Source
+from runtime.models.sources import SourceError
 from tests.runtime import replica as replicas
 
 pytestmark = pytest.mark.timeout(300)  # the environment is built once
@@ -45,26 +46,35 @@ def python() -> pathlib.Path:
     return folder / "bin/python"
 
 
-@pytest.fixture(scope="module")
-def moto() -> Iterator[dict[str, str]]:
-    """The environment by which to reach it."""
+@contextlib.contextmanager
+def serving(*options: str) -> Iterator[str]:
+    """Its host and port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(python()), "-m", "moto.server", "-p", str(port)]
+    command = [str(python()), "-m", "moto.server", "-p", str(port), *options]
     small_pages = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "10"}
     server = subprocess.Popen(command, env=small_pages, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
+    scheme = "https" if options else "http"
 
     def answers() -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{url}/moto-api/").status_code == 200
+            return httpx.get(f"{scheme}://127.0.0.1:{port}/moto-api/", verify=False).status_code == 200
         return False
 
-    replicas.wait_for(answers, 60)
-    yield {**os.environ, **KEYS, "AWS_ENDPOINT_URL": url}
-    server.terminate()
-    server.wait()
+    try:
+        replicas.wait_for(answers, 60)
+        yield f"{scheme}://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[dict[str, str]]:
+    """The environment by which to reach it."""
+    with serving() as url:
+        yield {**os.environ, **KEYS, "AWS_ENDPOINT_URL": url}
 
 
 def boto(environ: dict[str, str], code: str) -> Any:
@@ -106,6 +116,47 @@ async def test_what_the_sdk_puts_arrives(tmp_path: pathlib.Path, filled: dict[st
     await store.close()
     assert (path / "a b+c/ü.bin").read_bytes() == b"strange names" * 100
     assert (path / "large.bin").read_bytes() == bytes(range(256)) * 40000
+
+
+CERTIFICATE = """
+import datetime, ipaddress, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "store")])
+now = datetime.datetime.now(datetime.timezone.utc)
+made = (
+    x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    .not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+    .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+    .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    .sign(key, hashes.SHA256())
+)
+plain = serialization.NoEncryption()
+open(sys.argv[1] + "/cert.pem", "wb").write(made.public_bytes(serialization.Encoding.PEM))
+open(sys.argv[1] + "/key.pem", "wb").write(
+    key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+)
+"""
+
+
+async def test_over_tls_with_a_certificate_of_ones_own(tmp_path: pathlib.Path) -> None:
+    subprocess.run([python(), "-c", CERTIFICATE, str(tmp_path)], check=True)
+    certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    with serving("-c", certificate, "-k", key) as url:
+        environ = {**os.environ, **KEYS, "AWS_ENDPOINT_URL": url, "AWS_CA_BUNDLE": certificate}
+        put = "s3.create_bucket(Bucket='box', CreateBucketConfiguration={'LocationConstraint': 'eu-west-1'})"
+        boto(environ, f"{put}\ns3.put_object(Bucket='box', Key='m/w', Body=b'tls' * 1000)")
+        source = S3Source("s3://box/m", environ)
+        content = layout.versions(source.files(), "python")["1"]
+        store = NodeStore(tmp_path / "cache", 0, environ)
+        path = await store.fetch(Revision("m", "1", content, source, content.digest), lambda text: None)
+        await store.close()
+        assert (pathlib.Path(path) / "w").read_bytes() == b"tls" * 1000
+        del environ["AWS_CA_BUNDLE"]
+        with pytest.raises(SourceError, match="AWS_CA_BUNDLE may name the right certificates") as caught:
+            S3Source("s3://box/m", environ).files()
+        assert caught.value.is_final
 
 
 def test_pages_are_followed(filled: dict[str, str]) -> None:
