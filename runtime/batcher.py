@@ -37,6 +37,14 @@ class Batcher:
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
 
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    @property
+    def has_full(self) -> bool:
+        """Whether a whole batch waits."""
+        return any([len(line) >= self._policy.size for line in self._lines.values()])
+
     def goes_alone(self, in_flight: int) -> bool:
         """Whether the call that has just come leaves by itself to a worker that is free: nobody waits, and there is no
         sign of anybody who would share its batch. If not, `push` it. Cheap, as it is all that one client sees of us."""

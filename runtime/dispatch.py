@@ -244,6 +244,8 @@ class Dispatcher:
         while batcher and (link := self._for_batch()) is not None:
             # A full batch gains nothing by waiting in the front, so the only worker has the next one at hand.
             ahead = len(link.permits) >= link.threads and not link.prepares
+            if ahead and not batcher.has_full:
+                return
             batch = batcher.take(sum(each.running for each in self._links), self.in_flight, only_full=ahead)
             if not batch:
                 return
