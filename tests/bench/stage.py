@@ -14,8 +14,6 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from tests.e2e import cluster as clusters
-
 PROJECTS = pathlib.Path(__file__).parent / "projects"
 
 
@@ -55,6 +53,8 @@ def runtime(port: int, name: str, spec: Mapping[str, Any]) -> None:
 
 
 def gateway(port: int, name: str, spec: Mapping[str, Any]) -> None:
+    from tests.e2e import cluster as clusters  # here, as a replica's cold start is measured with this process
+
     home = pathlib.Path(tempfile.mkdtemp(prefix="cortex-bench-"))
     cluster = clusters.Cluster(home)
     cluster.data_address = f"127.0.0.1:{port}"

@@ -22,6 +22,7 @@ from tests.bench.rows.throughput import Options
 
 _PORT = 18990
 _GIGABYTE = 1_000_000_000
+_HEAVY = ["joblib", "numpy", "sklearn.linear_model"]  # the last is imported by the pickle, unseen by the fork server
 
 
 class Replica:
@@ -89,7 +90,7 @@ def recovery(options: Options) -> list[Finding]:
     """iris: its imports (numpy, scipy, scikit-learn) are what a first start takes."""
     shares, firsts, agains = [], [], []
     for _ in range(options.rounds):
-        with replica("iris") as one:
+        with replica("iris", {"predictor": {"worker": {"preload": _HEAVY}}}) as one:
             body = b'{"x": [5.1, 3.5, 1.4, 0.2]}'
             one.await_answer(body)
             firsts.append(time.monotonic() - one.began)
