@@ -169,7 +169,8 @@ def main() -> int:
     found = search(options.home, os.environ)
     if options.json:
         print(json.dumps(found.to_json()))  # noqa: T201  # what the command is for
-    elif found.installation is None:
+        return 0  # whoever asks for JSON reads it there
+    if found.installation is None:
         print(found.reason)  # noqa: T201
     else:
         told = found.to_json()

@@ -108,7 +108,7 @@ def test_metadata_and_the_canary_follow_from_the_config(tmp_path: pathlib.Path) 
 
 
 def test_callers_cannot_name_regions_or_steer_the_server() -> None:
-    told = {
+    told: dict[str, bool | int | float | str] = {
         "shared_memory_region": "x",
         "timeout": 5,
         "triton_enable_empty_final_response": True,
