@@ -5,6 +5,7 @@ Everything is synchronous: a request is parsed, dispatched and answered in callb
 
 import asyncio
 import collections
+import dataclasses
 from typing import Any
 
 import httptools
@@ -84,7 +85,10 @@ class Connection(asyncio.Protocol):
             if head is not None and len(data) - end == head.size:
                 self.active = exchange = Exchange(self, self.door.now(), head)
                 exchange.body = data[end:]
-                self.door.handle(exchange)
+                try:
+                    self.door.handle(exchange)
+                except Exception as error:
+                    self._broke(exchange, error)
                 return
         self._whole = None
         self._parse(data)
@@ -307,7 +311,17 @@ class Connection(asyncio.Protocol):
         if exchange.failure is not None:
             exchange.on_failure(exchange.failure)
         else:
-            self.door.handle(exchange)
+            try:
+                self.door.handle(exchange)
+            except Exception as error:
+                self._broke(exchange, error)
+
+    def _broke(self, exchange: Exchange, error: Exception) -> None:
+        """A defect of ours; let through, the parser would swallow it and the caller would wait for ever."""
+        asyncio.get_running_loop().call_exception_handler({"message": "a request failed", "exception": error})
+        if self.active is exchange:
+            self.door.cancel(exchange)
+            exchange.on_failure(dataclasses.replace(errors.INTERNAL, close=True))
 
     def _read_or_not(self) -> None:
         wanted = not (self._crowded or self.waits_since)
@@ -346,6 +360,7 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Closing with unread input would reset the connection and lose the answer (RFC 9112, 9.6)."""
+        self._refused = True
         self._drop_waiting()
         self.closing_since = self.door.now()
         if self._transport.can_write_eof() and not self._transport.is_closing():

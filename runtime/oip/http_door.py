@@ -1,5 +1,6 @@
 """The paths below /v2: what each answers, and which requests may ask."""
 
+import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +75,10 @@ class OipDoor:
             self._begin(visit, engine, model)
         except InferError as error:
             visit.fail(errors.Failure(error.status, error.reason, str(error), error.retry_after, error.headers))
+        except Exception as error:
+            asyncio.get_running_loop().call_exception_handler({"message": "/v2 failed", "exception": error})
+            if not visit.answered:
+                visit.fail(errors.INTERNAL)
         return True
 
     def _begin(self, visit: Visit, engine: PredictorEngine, model: str) -> None:

@@ -8,6 +8,7 @@ from runtime.inference import InferError, Parameters
 
 _RESERVED = "triton_"
 _MICROSECOND = 1e-6
+_LONGEST = 1e18
 
 
 def checked(told: Mapping[str, Any] | None) -> Parameters:
@@ -27,7 +28,8 @@ def deadline(told: Parameters, began: float, others: float) -> float:
     timeout = told.get("timeout")
     if timeout is None:
         return others
-    if isinstance(timeout, (bool, str)) or timeout < 0:
+    # The upper bound holds for NaN, too, and for integers that no float can be.
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 <= timeout < _LONGEST:
         raise InferError(400, "parameter 'timeout' must be a number of microseconds")
     if timeout == 0:
         return others

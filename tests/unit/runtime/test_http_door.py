@@ -143,3 +143,27 @@ async def test_a_silent_stream_of_events_gets_comments_between_its_events(
         steps.put_nowait(b"")
         assert await reader.read() == b"0\r\n\r\n"
     writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"POST /broken HTTP/1.1\r\ncontent-length: 0\r\n\r\n"])
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_defect_of_ours_is_answered(door: http_door.HttpDoor, sent: bytes, pieces: int) -> None:
+    """A request that comes in pieces is handled inside the parser, which would swallow what is raised."""
+
+    def fail(exchange: object) -> None:
+        raise OverflowError("a defect")
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
+    door.mounts.add_direct(b"/broken", fail)
+    for _ in range(2):  # once through the parser, once past it
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        async with asyncio.timeout(5):
+            writer.write(sent[: len(sent) // pieces])
+            if pieces > 1:
+                while not any(connection.head_since for connection in door.connections):
+                    await asyncio.sleep(0.001)
+                writer.write(sent[len(sent) // pieces :])
+            assert (await reader.read()).startswith(b"HTTP/1.1 500 ")
+        writer.close()
+    assert len(told) == 2
