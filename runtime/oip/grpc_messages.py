@@ -21,8 +21,7 @@ Regions = Callable[[], shared_memory.Regions]
 
 def request(told: pb.ModelInferRequest, regions: Regions) -> tuple[InferRequest, Places]:
     """The request, and where outputs go that go to shared memory. Raises InferError; every size was checked."""
-    if not told.inputs:
-        raise InferError(400, "the request has no inputs")
+    tensors.check_number(len(told.inputs), len(told.outputs))
     raw = told.raw_input_contents
     elsewhere = [shared_memory.place(given.name, _values(given.parameters)) for given in told.inputs]
     if raw and len(raw) != elsewhere.count(None):

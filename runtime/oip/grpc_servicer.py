@@ -97,11 +97,15 @@ class InferenceService:
 
     async def _unary(self, kind: Any, answer: Any, data: bytes, context: Any) -> message.Message:
         visitor = Visitor(context, self._door)
+        held = 0
         try:
+            held = self._hold(len(data))
             told: message.Message = await answer(_parsed(kind, data), visitor, context)
             return told
         except InferError as error:
             await grpc_errors.abort(context, _failure(error), visitor.request_id)
+        finally:
+            self._give_back(held)
 
     # Health and descriptions.
 
@@ -130,15 +134,12 @@ class InferenceService:
 
     async def _model_infer(self, told: pb.ModelInferRequest, visitor: Visitor, context: Any) -> pb.ModelInferResponse:
         request, places = self._request(told, visitor, context.time_remaining())
-        held = self._hold(told)
         try:
             response = messages.response(self._placed(await self._registry.infer(request), places))
         except InferError as error:
             if not request.counted:
                 self._door.refused(error.status, visitor.began)
             raise
-        finally:
-            self._give_back(held)
         if not request.counted:
             self._door.refused(200, visitor.began)
         # Not a moment before there is an answer: until then the gateway can give the call to another replica.
@@ -151,8 +152,9 @@ class InferenceService:
         await context.send_initial_metadata((("x-request-id", visitor.request_id),))
         async for data in incoming:
             visitor.began = self._door.now()
-            told = pb.ModelInferRequest()
+            told, held = pb.ModelInferRequest(), 0
             try:
+                held = self._hold(len(data))
                 told = _parsed(pb.ModelInferRequest, data)
                 async for reply in self._responses(told, visitor, context):
                     yield reply
@@ -160,20 +162,18 @@ class InferenceService:
                 self._door.last_request = self._door.now()
                 about = pb.ModelInferResponse(model_name=told.model_name, model_version=told.model_version, id=told.id)
                 yield pb.ModelStreamInferResponse(error_message=str(error), infer_response=about)
+            finally:
+                self._give_back(held)
 
     async def _responses(
         self, told: pb.ModelInferRequest, visitor: Visitor, context: Any
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         wants_final = _WANTS_FINAL in told.parameters and told.parameters[_WANTS_FINAL].bool_param
         request, places = self._request(told, visitor, context.time_remaining())
-        held = self._hold(told)
-        try:
-            async for response in self._registry.stream(request):
-                if response.final and not response.outputs and not wants_final:
-                    continue
-                yield pb.ModelStreamInferResponse(infer_response=_marked(self._placed(response, places)))
-        finally:
-            self._give_back(held)
+        async for response in self._registry.stream(request):
+            if response.final and not response.outputs and not wants_final:
+                continue
+            yield pb.ModelStreamInferResponse(infer_response=_marked(self._placed(response, places)))
 
     def _placed(self, response: InferResponse, places: messages.Places) -> InferResponse:
         if places:
@@ -202,9 +202,8 @@ class InferenceService:
         request.headers = visitor.headers
         return request, places
 
-    def _hold(self, told: pb.ModelInferRequest) -> int:
+    def _hold(self, size: int) -> int:
         """Puts the request on the account of all bodies, as the HTTP door does. Raises InferError when that is full."""
-        size = sum(map(len, told.raw_input_contents)) if told.raw_input_contents else told.ByteSize()
         if size <= FREE_BYTES:
             return 0
         if self._door.bodies.full:

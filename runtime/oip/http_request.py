@@ -95,8 +95,7 @@ def parse(body: Body, json_size: bytes, model: str, version: str, regions: Regio
     """Raises InferError 400 or 413; every size in the result was checked. `regions` raises for who may not."""
     text, binary = split(body, json_size)
     told = strict_json.decode(_DECODER, text)
-    if not told.inputs:
-        raise InferError(400, "the request has no inputs")
+    tensors.check_number(len(told.inputs), len(told.outputs or ()))
     at, found, packed = 0, [], binary is not None
     for given in told.inputs:
         tensor, size = _tensor(given, binary, at, regions)

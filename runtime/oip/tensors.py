@@ -14,6 +14,7 @@ from runtime.inference import InferError, InferRequest, ModelMetadata, Tensor
 from runtime.oip import datatypes, strict_json
 
 _MAX_RANK = 32
+_MAX_TENSORS = 1024
 _MAX_ELEMENTS = 2**40
 _LEADING = re.compile(rb"[\[\s]*")
 _LENGTH = struct.Struct("<I")
@@ -33,6 +34,15 @@ def count(name: str, datatype: str, shape: Sequence[int]) -> int:
     if elements > _MAX_ELEMENTS:
         raise InferError(400, f"input {name!r} of shape {list(shape)} has too many elements")
     return elements
+
+
+def check_number(inputs: int, outputs: int) -> None:
+    """Raises InferError 400. Each tensor costs the event loop its checks, however small it is."""
+    if not inputs:
+        raise InferError(400, "the request has no inputs")
+    if inputs > _MAX_TENSORS or outputs > _MAX_TENSORS:
+        told = f"the request has {inputs} inputs and asks for {outputs} outputs"
+        raise InferError(400, f"{told}; {_MAX_TENSORS} of each are the most")
 
 
 def check_size(name: str, datatype: str, shape: Sequence[int], size: int) -> None:
