@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from runtime import errors, http_heads
+from runtime.bodies import FREE_BYTES
+from runtime.http_exchange import Exchange
 from runtime.mounts import Visit
 
 CONTENT_TYPE = b"application/grpc"
@@ -31,7 +33,9 @@ _NOT_METADATA = frozenset(
     ]
 )  # fmt: skip
 _ATTEMPT = http_heads.ATTEMPT_HEADER.decode()
-_ATTEMPT = http_heads.ATTEMPT_HEADER.decode()
+# A message may inflate this much, or to the free size: more is an attack, or near enough (oip/compression.py).
+_MOST_GROWTH = 100
+_FREE_GROWTH = 8 * 1024 * 1024
 _BAD_FRAME = errors.Failure(400, "PAYLOAD_MALFORMED", "the request body is not one gRPC message")
 _BAD_ENCODING = errors.Failure(501, "NOT_IMPLEMENTED", "the message has an encoding other than gzip and deflate")
 Metadata = Iterable[tuple[str, "str | bytes"]]
@@ -97,7 +101,7 @@ class Bridge:
         if method is None or visit.method != b"POST" or not visit.content_type.startswith(CONTENT_TYPE):
             visit.fail(errors.NOT_FOUND)
             return
-        message = unframed(visit.body, visit.header(b"grpc-encoding"), self._max_bytes)
+        message = received(visit.exchange, self._max_bytes)
         if isinstance(message, errors.Failure):
             visit.fail(message)
             return
@@ -117,6 +121,18 @@ class Bridge:
         return self._methods.get(name)
 
 
+def received(exchange: Exchange, limit: int) -> bytes | errors.Failure:
+    """The message of a request. What it inflates to is on the account of all bodies until the answer is written."""
+    body = bytes(exchange.body)
+    is_compressed = body[:1] == b"\1"
+    if is_compressed and exchange.crowded:
+        return errors.BODIES_FULL
+    found = unframed(body, exchange.header(b"grpc-encoding"), limit)
+    if is_compressed and isinstance(found, bytes) and len(found) > FREE_BYTES:
+        exchange.hold(len(found))
+    return found
+
+
 def unframed(body: bytes, encoding: bytes, limit: int) -> bytes | errors.Failure:
     """The message in a frame; `encoding` is that of a compressed one, which may not inflate beyond `limit`."""
     if len(body) < _FRAME.size:
@@ -132,6 +148,7 @@ def _inflated(data: bytes, encoding: bytes, limit: int) -> bytes | errors.Failur
     if encoding not in _WINDOWS:
         return _BAD_ENCODING
     inflater = zlib.decompressobj(_WINDOWS[encoding])
+    limit = min(limit, max(_FREE_GROWTH, len(data) * _MOST_GROWTH))
     try:
         message = inflater.decompress(data, limit + 1)
     except zlib.error:

@@ -66,7 +66,7 @@ class Predict:
         self._max_bytes = max_bytes
 
     def __call__(self, exchange: Exchange) -> None:
-        found = grpc_bridge.unframed(bytes(exchange.body), exchange.header(b"grpc-encoding"), self._max_bytes)
+        found = grpc_bridge.received(exchange, self._max_bytes)
         if isinstance(found, errors.Failure):
             exchange.on_failure(found)
             return

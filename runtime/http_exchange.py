@@ -81,6 +81,16 @@ class Exchange(Call):
         return self._connection.stalled
 
     @property
+    def crowded(self) -> bool:
+        """Whether there is no room for more request bytes."""
+        return self._connection.door.bodies.full
+
+    def hold(self, size: int) -> None:
+        """Puts what the body became on the account of all bodies, until the answer is written."""
+        self._connection.door.bodies.keep(None, size)
+        self.held += size
+
+    @property
     def peer(self) -> str:
         """The address at the other end of the connection: the caller's, or the gateway's."""
         return self._connection.peer

@@ -25,10 +25,14 @@ async def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
     if kind not in (b"gzip", b"x-gzip", b"deflate"):
         shown = encoding[:40].decode("latin-1")
         raise InferError(415, f"content-encoding {shown!r} is not understood; gzip and deflate are")
-    most = min(limit, max(_FREE_BYTES, len(body) * _MOST_GROWTH))
     if len(body) <= 1024:
-        return _inflate(body, most)
-    return await asyncio.to_thread(_inflate, body, most)
+        return _inflate(body, most(len(body), limit))
+    return await asyncio.to_thread(_inflate, body, most(len(body), limit))
+
+
+def most(size: int, limit: int) -> int:
+    """Bytes that a body of `size` may become."""
+    return min(limit, max(_FREE_BYTES, size * _MOST_GROWTH))
 
 
 def _inflate(body: bytes, most: int) -> bytes:

@@ -22,6 +22,7 @@ from runtime.oip.server import EXTENSIONS, NAME, version
 
 _JSON = b"application/json"
 _READ = (b"GET", b"HEAD")
+_INFLATING = 4  # bodies at a time
 _LOAD_DECODER = msgspec.json.Decoder(dict[str, Any])
 _NO_TRACES = "trace and log settings belong to the platform; see `cortex logs` and the OTEL_* variables"
 _NO_CUDA = "CUDA shared memory is not for callers of an API; send the tensors as binary data"
@@ -56,6 +57,8 @@ class OipDoor:
         self._bodies = bodies
         self._ready = ready
         self._wants_headers = wants_headers
+        # Each is taken for as large as it may get, so more at a time would fill the account with next to nothing.
+        self._inflating = asyncio.Semaphore(_INFLATING)
         self._admins = Admins(settings.admin_token_file)
 
     def quick(self, visit: Visit) -> bool:
@@ -163,12 +166,26 @@ class OipDoor:
         if not encoding:
             await self._infer(visit, action, model, told, visit.body)
             return
-        body = await compression.decompress(visit.body, encoding, self._settings.max_request_bytes)
-        self._bodies.keep(None, len(body))
+        body = await self._decompressed(visit.body, encoding)
         try:
             await self._infer(visit, action, model, told, body)
         finally:
             self._bodies.give_back(len(body))
+
+    async def _decompressed(self, body: bytes, encoding: bytes) -> bytes:
+        """On the account of all bodies until it is given back, and at its worst size until its own is known."""
+        limit = self._settings.max_request_bytes
+        async with self._inflating:
+            if self._bodies.full:
+                raise InferError(503, errors.BODIES_FULL.text, errors.BODIES_FULL.reason, 1)
+            held = compression.most(len(body), limit)
+            self._bodies.keep(None, held)
+            try:
+                found = await compression.decompress(body, encoding, limit)
+                self._bodies.keep(None, len(found))
+            finally:
+                self._bodies.give_back(held)
+        return found
 
     async def _infer(self, visit: Visit, action: str, model: str, told: str, body: bytes) -> None:
         if action in ("generate", "generate_stream"):
