@@ -5,10 +5,14 @@ import json
 from collections.abc import Collection
 from typing import Any
 
+from runtime.inference import InferError
+from runtime.oip import strict_json
 from runtime.openai.problems import Problem
 
 _MAX_PROMPTS = 1024
 _MAX_CHOICES = 128
+# Of the fields beside the prompts, which every call of a request carries again.
+_MAX_COPIED_BYTES = 64 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ def parse_completion(body: bytes, models: Collection[str]) -> Request:
     for index, one in enumerate(prompt):
         if not isinstance(one, str) and not _is_tokens(one):
             raise Problem(400, "a prompt must be a string or a list of tokens", param=f"prompt[{index}]")
+    if len(json.dumps({**payload, "prompt": ""})) * len(prompt) > _MAX_COPIED_BYTES:
+        raise Problem(413, "too many prompts for a request with such large other fields", param="prompt")
     return _generation(payload, model, [json.dumps({**payload, "prompt": one}).encode() for one in prompt])
 
 
@@ -72,7 +78,10 @@ def parse_embedding(body: bytes, models: Collection[str]) -> Request:
 
 def _parse(body: bytes, models: Collection[str]) -> tuple[dict[str, Any], str]:
     try:
-        payload = json.loads(body)
+        payload = json.loads(strict_json.check(body))
+    except InferError as error:
+        large = f"the request body is larger than {strict_json.MAX_BYTES} bytes"
+        raise Problem(error.status, large if error.status == 413 else str(error)) from None
     except (ValueError, RecursionError):
         raise Problem(400, "the request body is not valid JSON") from None
     if not isinstance(payload, dict):
