@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from runtime.config import Settings
-from runtime.models import declaration, repository, shelf, sources
+from runtime.models import credentials, declaration, repository, shelf, sources
 from runtime.models.catalog import Revision
 
 # What keeps a replica from starting.
@@ -27,8 +27,7 @@ class NoStore:
 def open_repository(settings: Settings, say: shelf.Say, environ: Mapping[str, str]) -> repository.Repository:
     """Raises declaration.Invalid, sources.SourceError and shelf.FetchError."""
     declared = declaration.read(settings.models)
-    # The API's own AWS_* variables come before those of the node.
-    environ = {**environ, **{name: value for name, value in settings.env.items() if name.startswith("AWS_")}}
+    environ = _merged(environ, settings.env)
     wanted = {entry.name: entry.location for entry in declared.entries}
     if declared.dir:
         wanted[""] = declared.dir
@@ -37,6 +36,13 @@ def open_repository(settings: Settings, say: shelf.Say, environ: Mapping[str, st
     is_remote = any(not source.is_local for source in opened.values())
     store = _node_store(settings, environ) if is_remote else NoStore()
     return repository.Repository(declared, kind=settings.predictor_type, opened=opened, store=store, say=say)
+
+
+def _merged(node: Mapping[str, str], own: Mapping[str, str]) -> Mapping[str, str]:
+    """The API's own AWS_* variables come before those of the node. An identity is never mixed from both."""
+    if any(own.get(name) for name in credentials.IDENTITY):
+        node = {name: value for name, value in node.items() if name not in credentials.IDENTITY}
+    return {**node, **{name: value for name, value in own.items() if name.startswith("AWS_")}}
 
 
 def _open(location: str, project: pathlib.Path, environ: Mapping[str, str]) -> sources.Source:
