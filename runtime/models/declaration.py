@@ -87,6 +87,8 @@ def _entries(listed: Any) -> tuple[Entry, ...]:
         location = str(told.get("path") or told.get("model_path") or "")
         if not name or not location:
             raise Invalid(f"models.paths[{index}]: `name` and `path` are required")
+        if "/" in name or "\0" in name or name in (".", ".."):
+            raise Invalid(f"models.paths[{index}].name: {name!r} cannot be the name of a folder")
         if name in found:
             raise Invalid(f"models.paths[{index}].name: {name!r} is there twice")
         found[name] = Entry(name, location, str(told.get("signature_key") or ""))

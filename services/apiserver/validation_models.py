@@ -1,5 +1,6 @@
 """Bounds of `models`, in the ancestor's rules and ours. A struct on the wire, so its shape is looked at too."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ _KNOWN = {
     "disk_budget", "poll_interval",
 }  # fmt: skip
 _ENTRY = {"name", "path", "model_path", "signature_key"}
+# Callers write it into a path, and we make it a folder's name.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _SOURCES = ("s3", "file")
 _LEAST = {"cache_size": 1, "disk_cache_size": 1, "memory_budget": bounds.MIB, "disk_budget": bounds.MIB}
 _NEEDED = {
@@ -78,6 +81,10 @@ def _paths(entries: Any) -> Iterator[Violation]:
         name = entry.get("name")
         if not isinstance(name, str) or not name:
             yield Violation(f"{here}.name", "required: the name that callers use")
+        elif not _NAME.fullmatch(name):
+            yield Violation(
+                f"{here}.name", "letters, digits, `_`, `.` and `-`, at most 200, the first a letter or digit"
+            )
         elif name in names:
             yield Violation(f"{here}.name", f"{name!r} is the name of two models")
         else:

@@ -149,6 +149,8 @@ def test_bounds_of_tensors_and_tasks() -> None:
         ({"paths": []}, [".paths"]),
         ({"paths": [{"name": "a", "path": "m"}, {"name": "a", "path": "n"}]}, [".paths[1].name"]),
         ({"paths": [{"path": "m"}, {"name": "b"}, 3]}, [".paths[0].name", ".paths[2]", ".paths[1].path"]),
+        ({"paths": [{"name": "../../x", "path": "m"}]}, [".paths[0].name"]),
+        ({"paths": [{"name": "a" * 201, "path": "m"}]}, [".paths[0].name"]),
         ({"path": "m", "cache_size": 1}, [""]),
         ({"path": "m", "disk_cache_size": 1}, [""]),
         ({"path": "m", "cache_size": 3, "disk_cache_size": 2}, [".disk_cache_size"]),
