@@ -9,7 +9,7 @@ from runtime import errors
 from runtime.inference import InferError, ModelMetadata, RepositoryEntry
 from runtime.triton import model_config
 from runtime.triton.gate import Bound, Gate, refusal
-from runtime.triton.repository import Broken, Source
+from runtime.triton.repository import Broken, Source, is_number
 
 _DOUBT = "it does not answer"
 
@@ -37,7 +37,7 @@ class Entry:
         """The version to run; the newest when the caller names none. Raises InferError 404."""
         if not version:
             return str(self.versions[-1])
-        if not version.isdigit() or int(version) not in self.versions:
+        if not is_number(version) or int(version) not in self.versions:
             served = ", ".join(map(str, self.versions))
             raise InferError(404, f"model {self.name!r} has no version {version!r}; it serves {served}", "NOT_FOUND")
         return str(int(version))

@@ -143,7 +143,7 @@ def lacks(config: Config) -> bool:
 def permits(config: Config) -> int:
     """Requests the model can run at a time: its instances, each with a full batch."""
     told = config.get("parameters", {}).get("CORTEX_CONCURRENCY", {}).get("string_value", "")
-    if str(told).isdigit() and int(told) > 0:
+    if str(told).isascii() and str(told).isdigit() and len(told) <= 18 and int(told) > 0:
         return int(told)
     groups = config.get("instance_group") or [{"count": 1}]
     instances = sum(max(1, int(group.get("count", 1))) for group in groups)

@@ -46,7 +46,7 @@ def read(folder: pathlib.Path, config_name: str = "") -> Source:
     versions = {
         int(path.name): path
         for path in folder.iterdir()
-        if path.is_dir() and path.name.isdigit() and int(path.name) > 0
+        if path.is_dir() and is_number(path.name) and int(path.name) > 0
     }
     chosen = folder / "configs" / f"{config_name}.pbtxt"
     path = chosen if config_name and chosen.is_file() else folder / "config.pbtxt"
@@ -54,6 +54,11 @@ def read(folder: pathlib.Path, config_name: str = "") -> Source:
     if not versions:
         raise model_config.Invalid(f"{folder} has no version: put the model's files into {folder / '1'}")
     return Source(folder.name, versions, config)
+
+
+def is_number(text: str) -> bool:
+    """Whether int() takes it for what it looks like; str.isdigit() alone holds for \u00b2, too."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def lay_out(source: Source, root: pathlib.Path) -> None:
