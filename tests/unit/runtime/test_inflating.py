@@ -9,7 +9,7 @@ import pytest
 
 from runtime import bodies, errors, grpc_bridge, http_exchange, http_heads
 from runtime.inference import InferError
-from runtime.oip import http_door
+from runtime.oip import compression, http_door
 
 MIB = 2**20
 
@@ -64,7 +64,7 @@ async def test_an_encoded_body_counts_as_large_as_it_may_get(monkeypatch: pytest
         seen.append(room.used)
         return b"x" * 100
 
-    monkeypatch.setattr(http_door.compression, "decompress", decompress)
+    monkeypatch.setattr(compression, "decompress", decompress)
     assert len(await door._decompressed(b"abc", b"gzip")) == room.used == 100
     assert seen == [4 * MIB]
     room.keep(None, bodies.LEAST_BYTES)
