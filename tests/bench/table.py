@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from tests.bench.rounds import Finding
-from tests.bench.rows import models, streams, throughput, waiting, workers
+from tests.bench.rows import models, streams, throughput, waiting, waking, workers
 from tests.bench.rows.throughput import Options
 
 ROWS: Mapping[str, Callable[[Options], list[Finding]]] = {
@@ -23,4 +23,5 @@ ROWS: Mapping[str, Callable[[Options], list[Finding]]] = {
     "weights": workers.weights,
     "model": models.load,
     "cold": workers.cold,
+    "wake": waking.wake,
 }
