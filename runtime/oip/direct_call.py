@@ -13,6 +13,7 @@ from runtime.inference import InferError, InferResponse
 from runtime.mounts import Visit
 from runtime.oip import http_response, wire
 from runtime.oip.http_request import Regions, Wish
+from runtime.shim import frames
 
 if TYPE_CHECKING:
     from runtime.oip.predictor_engine import PredictorEngine
@@ -45,7 +46,7 @@ class DirectCall(Call):
     def on_stream_chunk(self, data: bytes) -> None:
         if self._chunks is not None:
             self._chunks.append(data)
-        self.grant(1)
+        self.grant(frames.cost(data))
 
     def on_stream_end(self, *, broken: bool) -> None:
         if broken:

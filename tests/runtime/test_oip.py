@@ -50,6 +50,8 @@ class PythonPredictor:
             return (self.break_off(payload["x"], step) for step in range(3))
         if mode == 8:
             return {"y": np.array([headers["x-colour"]])}
+        if mode == 10:
+            return ({"y": np.full((1 << 20,), 1.5, dtype="f4")} for _ in range(1))
         return "text"
 
     def break_off(self, x, step):
@@ -141,6 +143,8 @@ def test_a_generator_streams_over_every_door(served: replicas.Replica, channel: 
 def test_unary_calls_take_a_generator_that_yields_once(served: replicas.Replica, channel: grpc.Channel) -> None:
     assert infer(served, 2).json()["outputs"][0]["data"] == [1.5, 2.0]
     assert call(channel, message(2)).raw_output_contents[0] == struct.pack("<2f", 1.5, 2)
+    large = infer(served, 10, outputs=[{"name": "y", "parameters": {"binary_data": True}}])
+    assert large.content.endswith(struct.pack("<f", 1.5) * (1 << 20))
     several = infer(served, 1)
     assert several.status_code == 400 and "generate_stream" in several.json()["error"]
     with pytest.raises(grpc.RpcError) as caught:
