@@ -30,6 +30,9 @@ HARD_LIMIT = 1.25
 # the start must not spend its time on loading.
 _LEAST_LIFE = 4.0
 _STRAY_INTERVAL = 10.0
+# Requests have numbers of 32 bits on their way to a worker. It is replaced half-way there, so that the numbers last for
+# as long as the successor takes to load, and for another try should it fail.
+LAST_NUMBER = 1 << 31
 
 
 class Sight:
@@ -84,6 +87,8 @@ class Watch:
                 self._look_at_cancelled(life, sight, now)
             if sight.max_requests and life.link.sent >= sight.max_requests:
                 life.ask_for_successor(f"it has served {life.link.sent} requests (max_requests)")
+            if life.link.sent >= LAST_NUMBER:
+                life.ask_for_successor("its request numbers run out")
         if self._policy.memory_bytes and now - sight.measured >= _MEMORY_INTERVAL:
             await self._look_at_memory(life, sight, now)
 
