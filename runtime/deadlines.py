@@ -41,10 +41,13 @@ class Deadlines:
     def _sweep(self) -> None:
         now = time.monotonic()
         # Loop timers have a resolution of a millisecond; what is due within it is due.
-        while (call := next(iter(self._waiting), None)) is not None and call.deadline <= now + 0.001:
-            del self._waiting[call]
-            self._expired(call)
-        self._timer = self._loop.call_at(call.deadline, self._sweep) if call is not None else None
+        try:
+            while (call := next(iter(self._waiting), None)) is not None and call.deadline <= now + 0.001:
+                del self._waiting[call]
+                self._expired(call)
+        finally:  # whatever one call's end raises, the others' deadlines stand
+            call = next(iter(self._waiting), None)
+            self._timer = self._loop.call_at(call.deadline, self._sweep) if call is not None else None
 
     def close(self) -> None:
         if self._timer is not None:

@@ -189,6 +189,12 @@ class Dispatcher:
         call.on_response(status, fields, body)
         self._end(call, status)
 
+    def broke(self, call: Call, problem: Exception) -> None:
+        """What a worker said could not be handed on to the caller: that call ends, the others go on."""
+        self._report(problem)
+        if call.stage is not DONE:
+            self._fail(call, errors.INTERNAL)
+
     def stream_began(self, call: Call, status: int, fields: list[bytes]) -> None:
         call.status = status
         call.on_stream_head(status, fields)
@@ -270,8 +276,14 @@ class Dispatcher:
 
     def _fail(self, call: Call, failure: errors.Failure) -> None:
         self._withdraw(call)
-        call.on_failure(failure)
+        try:
+            call.on_failure(failure)
+        except Exception as problem:  # the others that fail with it must hear of it
+            self._report(problem)
         self._end(call, failure.status)
+
+    def _report(self, problem: Exception) -> None:
+        self._loop.call_exception_handler({"message": "a caller could not be told", "exception": problem})
 
     def _withdraw(self, call: Call) -> None:
         if call.stage is QUEUED:

@@ -50,7 +50,9 @@ def text(body: bytes, content_type: str) -> str:
     if content_type.startswith("application/json"):
         try:
             told = json.loads(body)
-            return str(told["error"] if isinstance(told, dict) and "error" in told else told)[:1000]
-        except ValueError:
+            said = str(told["error"] if isinstance(told, dict) and "error" in told else told)[:1000]
+            # JSON can name half of a surrogate pair, which no status message can carry.
+            return said.encode("utf-8", "replace").decode()
+        except (ValueError, RecursionError):
             pass
     return body[:1000].decode("utf-8", "replace")

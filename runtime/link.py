@@ -27,6 +27,7 @@ class Listener(Protocol):
 
     def released(self, link: "Link") -> None: ...
     def answered(self, call: Call, status: int, fields: list[bytes], body: bytes) -> None: ...
+    def broke(self, call: Call, problem: Exception) -> None: ...
     def stream_began(self, call: Call, status: int, fields: list[bytes]) -> None: ...
     def stream_ended(self, call: Call, *, broken: bool) -> None: ...
     def batch_ended(self, size: int, micros: int) -> None: ...
@@ -260,8 +261,16 @@ class Link(asyncio.Protocol):
             # First of all, so that the worker has something to do while we answer.
             self._listener.released(self)
             self._flush()
+        if answers:
+            self._hand_on(answers)
+
+    def _hand_on(self, answers: list[Answer]) -> None:
+        """Were this to raise, the loop would close the socket, and all that the worker has would be lost."""
         for call, status, fields, body in answers:
-            self._listener.answered(call, status, fields, body)
+            try:
+                self._listener.answered(call, status, fields, body)
+            except Exception as problem:
+                self._listener.broke(call, problem)
 
     def _take_response(self, number: int, head: bytes, body: bytes, answers: list[Answer]) -> bool:
         """Notes the answer, unless nobody waits for it any more. Whether the permit is free."""
@@ -304,6 +313,14 @@ class Link(asyncio.Protocol):
 
     def _on_stream(self, kind: int, number: int, head: bytes, body: bytes) -> None:
         call = self.calls.get(number)
+        try:
+            self._take_stream(call, kind, number, head, body)
+        except Exception as problem:
+            if call is None:
+                raise
+            self._listener.broke(call, problem)
+
+    def _take_stream(self, call: Call | None, kind: int, number: int, head: bytes, body: bytes) -> None:
         if kind in (frames.STREAM_END, frames.STREAM_ERROR):
             self.answered = True
             self._observe(frames.parse_response_head(head)[2])

@@ -7,6 +7,8 @@ import pytest
 
 from runtime import dispatch, errors, metrics
 from runtime.calls import Call, Stage
+from runtime.link import Link
+from runtime.shim import frames
 
 
 class FakeLink:
@@ -51,6 +53,17 @@ class FakeLink:
         if call is not None:
             dispatcher.answered(call, 200, [b"", b"", b""], b"")
         dispatcher.released(self)  # type: ignore[arg-type]  # stands for a Link
+
+
+class Wire:
+    def write(self, data: bytes) -> None: ...
+    def is_closing(self) -> bool:
+        return False
+
+
+class Keeper:
+    def on_loaded(self, offer: Any) -> None: ...
+    def on_load_failed(self, reason: str, message: str) -> None: ...
 
 
 class FakeCall(Call):
@@ -183,3 +196,45 @@ async def test_what_a_still_worker_has_not_begun_goes_to_others(dispatcher: disp
     assert [call.ends for call in calls[:2]] == [[200], [200]]
     late = submit(dispatcher)
     assert list(still.calls.values()) == [late]
+
+
+class Broken(FakeCall):
+    """Whose door fails at whatever it is told."""
+
+    def on_response(self, status: int, fields: Any, body: bytes) -> None:
+        raise ZeroDivisionError
+
+    def on_failure(self, failure: errors.Failure) -> None:
+        super().on_failure(failure)
+        raise LookupError
+
+
+async def test_a_door_that_fails_takes_nobody_along(dispatcher: dispatch.Dispatcher) -> None:
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(type(told["exception"])))
+    link = Link(2, dispatcher, Keeper())
+    link.connection_made(Wire())
+    dispatcher.joined(link, {"verbs": ["POST"]})
+    broken, whole = Broken(), FakeCall()
+    for call in (broken, whole):
+        dispatcher.submit(call)
+    head = frames.response_head(200, 0, 1, ["", "", ""])
+    link.data_received(b"".join(frames.pack(frames.RESPONSE, call.number, head) for call in (broken, whole)))
+    assert (broken.ends, whole.ends, dispatcher.in_flight) == ([500], [200], 0)
+    assert reported == [ZeroDivisionError, LookupError]
+
+
+async def test_a_door_that_fails_at_a_stream_ends_it(dispatcher: dispatch.Dispatcher) -> None:
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: reported.append(type(told["exception"])))
+    link = Link(2, dispatcher, Keeper())
+    link.connection_made(Wire())
+    link.attach_control(Wire())
+    dispatcher.joined(link, {"verbs": ["POST"]})
+    stream, whole = submit(dispatcher), submit(dispatcher)  # neither can take a stream
+    head = frames.response_head(200, 0, 1, ["", "", ""])
+    kinds = (frames.STREAM_HEAD, frames.STREAM_CHUNK, frames.STREAM_END, frames.RELEASE)
+    said = [frames.pack(kind, stream.number, head if kind != frames.RELEASE else b"") for kind in kinds]
+    link.data_received(b"".join([*said, frames.pack(frames.RESPONSE, whole.number, head)]))
+    assert (stream.ends, whole.ends, dispatcher.in_flight, link.permits) == ([500], [200], 0, set())
+    assert reported == [NotImplementedError]

@@ -35,6 +35,7 @@ class Front:
     def answered(self, call: calls.Call, status: int, fields: list[bytes], body: bytes) -> None:
         self.heard.append(body)
 
+    def broke(self, call: calls.Call, problem: Exception) -> None: ...
     def stream_began(self, call: calls.Call, status: int, fields: list[bytes]) -> None: ...
     def stream_ended(self, call: calls.Call, *, broken: bool) -> None:
         self.heard.append("broken" if broken else "ended")

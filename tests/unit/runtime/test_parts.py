@@ -6,12 +6,13 @@ import math
 import os
 import pathlib
 import random
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
 
 from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, deadlines, logs, metrics, sketch, spawn, tracing
+from runtime import config, deadlines, grpc_errors, logs, metrics, sketch, spawn, tracing
 from runtime.calls import Call
 from runtime.shim import encode, forms, mappings
 
@@ -92,6 +93,33 @@ async def test_deadlines_fire_in_time_and_not_after_a_discard() -> None:
     async with asyncio.timeout(5):
         await done.wait()
     assert fired == ["late body", "b", "c"]
+
+
+async def test_a_deadline_that_fails_leaves_the_others_theirs() -> None:
+    loop = asyncio.get_running_loop()
+    reported: list[Any] = []
+    loop.set_exception_handler(lambda _, told: reported.append(told["exception"]))
+    done = asyncio.Event()
+
+    def expired(call: Call) -> None:
+        if call.request_id == "bad":
+            raise LookupError
+        done.set()
+
+    kept = deadlines.Deadlines(loop, 0.01, expired)
+    now = loop.time()
+    for name in ("bad", "good"):
+        call = Call(now)
+        call.fields, call.deadline = [name.encode()] * 5, now + 0.01
+        kept.watch(call)
+    async with asyncio.timeout(5):
+        await done.wait()
+    assert [type(each) for each in reported] == [LookupError]
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"error": "\\ud800"}', b"{", b'{"error": "plain"}'])
+def test_any_error_body_makes_a_status_message(body: bytes) -> None:
+    assert grpc_errors.text(body, "application/json").encode()
 
 
 def test_the_log_file_is_rotated_and_keeps_lines_whole(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
