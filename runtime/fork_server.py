@@ -87,6 +87,7 @@ class ForkServer:
         self._needed = asyncio.Event()
         self._lock = asyncio.Lock()
         self._refusal: Unavailable | None = None
+        self._heard_why = False  # this process has said why it will not fork, or was ended for a reason
         self._unusable = False
         self._deaths: collections.deque[float] = collections.deque(maxlen=_DEATHS)
         self._backoff = backoff.Backoff(first=0.1, longest=5.0)
@@ -126,6 +127,7 @@ class ForkServer:
             for fd in pipes.theirs:
                 os.close(fd)
         self._process, self._sock, self._rest = process, pairs[0][0], b""
+        self._heard_why = False
         self._watch.began(process.pid)
         self.on_launch()
         exited = asyncio.ensure_future(spawn.ended(process))
@@ -165,6 +167,7 @@ class ForkServer:
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().sock_sendall(sock, json.dumps(self._plan).encode() + b"\n")
             told = await self._hear(sock)
+            self._heard_why = "ready" not in told
             if "failed" in told:
                 self._refuse(told["failed"][1], told["failed"][0])
             elif "unusable" in told:
@@ -179,6 +182,8 @@ class ForkServer:
         text = f"the fork server {spawn.exit_text(process.returncode)}"
         if self._refusal is not None or self._closed:
             return
+        if self.loads and self._heard_why:
+            return  # who asked was told already; a second reason would be the next start's
         self._deaths.append(time.monotonic())
         recent = sum(1 for at in self._deaths if at > time.monotonic() - _DEATH_WINDOW)
         if not self._ready.is_set():
@@ -231,6 +236,7 @@ class ForkServer:
             async with asyncio.timeout(self._start_timeout):
                 await self._ready.wait()
         except TimeoutError:
+            self._heard_why = True
             self.kill()
             what = "" if self.loads else ": its imports take longer"
             text = f"the predictor did not load within {self._start_timeout:g} s (start_timeout){what}"

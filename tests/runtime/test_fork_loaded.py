@@ -129,3 +129,18 @@ def test_a_shared_connection_is_warned_of(tmp_path: pathlib.Path) -> None:
     with running(tmp_path, source, predictor=policy(1)) as replica:
         line = replica.wait_line("the constructor left open: socket:[")
         assert (line["level"], line["worker"]) == ("warning", "template")
+
+
+def test_a_reason_that_was_told_is_not_made_up_again(tmp_path: pathlib.Path) -> None:
+    """One failed construction is one failed start."""
+    broken = "if os.path.exists('broken'):\n            os.remove('broken')\n            raise LookupError('no device')"
+    source = SOURCE.replace('print("constructing")', broken)
+    with running(tmp_path, source, predictor=policy(1)) as replica:
+        template, (victim,) = replica.state["fork_server"], replica.worker_pids
+        os.kill(template, signal.SIGKILL)
+        wait_for(lambda: replica.state["fork_server"] is None)
+        (tmp_path / "project" / "broken").touch()
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: replica.worker_pids not in ([], [victim]))
+        failures = [line["message"] for line in replica.lines() if line.get("reason") == "CONSTRUCTOR_FAILED"]
+        assert len(failures) == 1 and "LookupError: no device" in failures[0]
