@@ -89,3 +89,5 @@ class Outbox:
                     if time.perf_counter_ns() - self._since > _HOLD_NS:
                         self.flush()
             self._work.clear()
+            if self._held:  # it came between the last look and this, and found a thread that was still awake
+                self._work.set()

@@ -1,6 +1,7 @@
 """Answers that are held leave together, in order, and in any case soon."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -54,3 +55,23 @@ def test_a_large_body_goes_out_behind_what_is_held(pair: tuple[socket.socket, ou
     while len(found) < 2:
         found += decoder.feed(ours.recv(65536))
     assert [(number, len(body)) for _, number, _, body in found] == [(1, 0), (2, 40_000)]
+
+
+def test_an_answer_held_as_the_thread_goes_to_sleep_leaves(pair: tuple[socket.socket, outbox.Outbox]) -> None:
+    ours, box = pair
+
+    class Late(threading.Event):
+        held = False
+
+        def clear(self) -> None:
+            if not self.held:
+                self.held = True
+                box.hold(frames.pack(frames.RESPONSE, 2), time.perf_counter_ns())
+            super().clear()
+
+    box._work = Late()
+    box.hold(frames.pack(frames.RESPONSE, 1), time.perf_counter_ns())
+    found: list[int] = []
+    while len(found) < 2:
+        found += numbers(ours.recv(65536))
+    assert found == [1, 2]
