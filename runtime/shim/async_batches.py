@@ -45,6 +45,12 @@ class Whole:
         self._waiting = size
         self.job: TaskJob | None = None
 
+    def attach(self, job: TaskJob) -> None:
+        """From here the job is cancelled with the last call; at once, when that is gone already."""
+        self.job = job
+        if self._waiting == 0:
+            job.cancel()
+
     def leave_one(self) -> None:
         self._waiting -= 1
         if self._waiting == 0 and self.job is not None:
@@ -67,12 +73,15 @@ def begin(engine: Engine, batch: Incoming) -> None:
     if not items:
         engine.send(frames.RELEASE, batch.number)
         return
-    whole.job = engine.new_job(batch.number)
-    engine.start(whole.job, _serve(engine, whole.job, items))
+    job = engine.new_job(batch.number)
+    engine.start(job, _serve(engine, whole, job, items))
 
 
-async def _serve(engine: Engine, job: TaskJob, items: list[batches.Item]) -> None:
+async def _serve(engine: Engine, whole: Whole, job: TaskJob, items: list[batches.Item]) -> None:
     try:
+        # Not before: a task that is cancelled before its first step never gets to the `finally` below.
+        with engine.registry.lock:
+            whole.attach(job)
         for item in items:
             await _prepare(engine, job, item)
         if engine.executor.contract.pre is not None:
@@ -92,7 +101,8 @@ async def _serve(engine: Engine, job: TaskJob, items: list[batches.Item]) -> Non
             engine.registry.forget(item.job)
             if cancelled or item.answer is None:
                 engine.end(item.request)
-            if item.answer is None and item.job.number != job.number:
+            # One that has an answer, which was not sent, too: the front waits for a word about every call.
+            if (cancelled or item.answer is None) and item.job.number != job.number:
                 engine.send(frames.RELEASE, item.job.number)
     if not cancelled:
         await engine.follow(job, [(item.request, item.answer.after) for item in items if item.answer is not None])
