@@ -121,6 +121,7 @@ class Registry:
         self.changed = threading.Condition(self.lock)
         self._progress = progress
         self._taken = 0
+        self._passed: set[int] = set()  # below that, but still on their way through a slower thread
         self._skip: set[int] = set()
         self._jobs: dict[int, Job] = {}
 
@@ -128,9 +129,13 @@ class Registry:
         """Whether to begin it: False when it was cancelled on its way. The front reads the mark if we die."""
         number = job.number
         with self.lock:
-            if number > self._taken:  # of two threads the later one may be here first
+            if number > self._taken:
+                if number - self._taken > 1:  # of two threads the later one may be here first
+                    self._passed.update(range(self._taken + 1, number))
                 self._taken = number
                 frames.PROGRESS.pack_into(self._progress, 0, number)
+            else:
+                self._passed.discard(number)
             if self._skip and number in self._skip:
                 self._skip.discard(number)
                 return False
@@ -160,7 +165,7 @@ class Registry:
             job = self._jobs.get(number)
             if job is not None:
                 job.cancel()
-            elif number > self._taken:
+            elif number > self._taken or number in self._passed:
                 self._skip.add(number)
 
     def grant(self, number: int, limit: int) -> None:

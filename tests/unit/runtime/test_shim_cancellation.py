@@ -15,6 +15,16 @@ def registry() -> control.Registry:
     return control.Registry(mmap.mmap(-1, mmap.PAGESIZE))
 
 
+def test_one_that_a_slower_thread_has_read_but_not_begun(registry: control.Registry) -> None:
+    assert registry.take(control.Job(1)) and registry.take(control.Job(4))
+    for number in (1, 2, 4):
+        registry.cancel(number)
+    assert (registry.take(control.Job(2)), registry.take(control.Job(3))) == (False, True)
+    registry.forget(control.Job(3))
+    registry.cancel(3)  # over already: nothing is kept of it
+    assert not registry._passed and not registry._skip
+
+
 class Wire:
     def __init__(self) -> None:
         self._decoder = frames.Decoder()
