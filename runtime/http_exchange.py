@@ -115,6 +115,8 @@ class Exchange(Call):
         self.reply(status, lines, body)
 
     def on_failure(self, failure: errors.Failure) -> None:
+        if self._connection.active is not self:
+            return  # it is answered: what failed came after that, and a second answer would be the next request's
         if self._sent_head:
             self._connection.finished(self, keep=False)
             return

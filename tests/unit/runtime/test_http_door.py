@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import json_format
 
 from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, dispatch, http_door, metrics, mounts
+from runtime import config, dispatch, errors, http_door, metrics, mounts
 
 
 @pytest.fixture
@@ -167,3 +167,17 @@ async def test_a_defect_of_ours_is_answered(door: http_door.HttpDoor, sent: byte
             assert (await reader.read()).startswith(b"HTTP/1.1 500 ")
         writer.close()
     assert len(told) == 2
+
+
+async def test_what_fails_after_the_answer_is_no_second_one(door: http_door.HttpDoor) -> None:
+    async def handler(visit: mounts.Visit) -> None:
+        visit.reply(200, b"text/plain", b"whole")
+        visit.fail(errors.INTERNAL)
+
+    door.mounts.add(b"mine", handler)
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(b"GET /mine/x HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        data = await reader.read()
+    assert data.count(b"HTTP/1.1 ") == 1 and data.endswith(b"whole")
+    writer.close()
