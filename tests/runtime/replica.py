@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -42,8 +43,19 @@ class Replica:
         self.process = process
         self.http_port = http
         self.grpc_address = f"127.0.0.1:{grpc}"
-        # There is no TLS here, and to read the certificates it would trust takes longer than many a test.
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{http}", timeout=WAIT_SECONDS, verify=False)
+        self._clients = threading.local()
+        self._opened: list[httpx.Client] = []
+
+    @property
+    def client(self) -> httpx.Client:
+        """Of the calling thread: one that many threads share loses a connection now and then."""
+        found: httpx.Client | None = getattr(self._clients, "client", None)
+        if found is None:
+            # There is no TLS here, and to read the certificates it would trust takes longer than many a test.
+            url = f"http://127.0.0.1:{self.http_port}"
+            found = self._clients.client = httpx.Client(base_url=url, timeout=WAIT_SECONDS, verify=False)
+            self._opened.append(found)
+        return found
 
     @property
     def state(self) -> dict[str, Any]:
@@ -79,7 +91,8 @@ class Replica:
             return read_all(sock)
 
     def stop(self) -> int:
-        self.client.close()
+        for client in self._opened:
+            client.close()
         if self.process.poll() is None and self.state["state"] != "DRAINING":
             self.process.send_signal(signal.SIGTERM)
             # A second signal ends the drain at once; two that come as one are one.
