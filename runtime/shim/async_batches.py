@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import batches, control, frames, logs
+from . import batches, frames, logs
 from .payload import Request
 
 if TYPE_CHECKING:
@@ -23,19 +23,6 @@ class Incoming:
     @property
     def whole(self) -> bool:
         return len(self.members) == self.size
-
-
-class Member(control.Job):
-    """A call of a batch, whose task is cancelled when nobody waits for any of its calls."""
-
-    def __init__(self, number: int, whole: Whole) -> None:
-        super().__init__(number)
-        self._whole = whole
-
-    def cancel(self) -> None:
-        if not self.cancelled:
-            self.cancelled = True
-            self._whole.leave_one()
 
 
 class Whole:
@@ -62,7 +49,7 @@ def begin(engine: Engine, batch: Incoming) -> None:
     whole = Whole(len(batch.members))
     items = []
     for number, head, body in batch.members:
-        member = Member(number, whole)
+        member = batches.Member(number, whole)
         if engine.registry.take(member):
             items.append(batches.Item(member, Request(number, head, body)))
             continue

@@ -6,7 +6,7 @@ Nothing here calls the predictor, so that plain and async code share it.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from . import control, encode, frames, signature
 from .execute import Executor, fields, is_stream
@@ -14,6 +14,26 @@ from .payload import Request
 
 _PLAIN = frozenset([dict, list, str, int, float, bool, bytes])
 NO_STREAMS = "a batched predict() cannot return streams"
+
+
+class Whole(Protocol):
+    """A batch as a job of its own."""
+
+    def leave_one(self) -> None:
+        """Nobody waits for one of its calls any more; called with the registry's lock held."""
+
+
+class Member(control.Job):
+    """A call of a batch, which is cancelled when nobody waits for any of its calls."""
+
+    def __init__(self, number: int, whole: Whole) -> None:
+        super().__init__(number)
+        self._whole = whole
+
+    def cancel(self) -> None:
+        if not self.cancelled:
+            self.cancelled = True
+            self._whole.leave_one()
 
 
 class BadResult(Exception):

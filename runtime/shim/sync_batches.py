@@ -41,26 +41,13 @@ class Whole(control.ThreadJob):
             self.cancel()
 
 
-class Member(control.Job):
-    """A call of a batch."""
-
-    def __init__(self, number: int, whole: Whole) -> None:
-        super().__init__(number)
-        self._whole = whole
-
-    def cancel(self) -> None:
-        if not self.cancelled:
-            self.cancelled = True
-            self._whole.leave_one()
-
-
 def collect(host: Host, number: int, members: Sequence[frames.Frame]) -> Batch | None:
     """The batch with the arguments of its calls; None when all of them were cancelled on their way."""
     began = time.perf_counter_ns()
     whole = Whole(number, host.registry, len(members))
     items = []
     for _, at, head, body in members:
-        member = Member(at, whole)
+        member = batches.Member(at, whole)
         if host.registry.take(member):
             items.append(batches.Item(member, Request(at, head, body)))
             continue
