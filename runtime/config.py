@@ -30,15 +30,6 @@ _STARTS = {spec_pb2.WORKER_START_SPAWN: "spawn", spec_pb2.WORKER_START_FORK_LOAD
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Tensor:
-    """A tensor as the metadata of the Open Inference Protocol describes it; -1 where a size varies."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Batching:
     """Server-side batching. `interval` in seconds."""
 
@@ -86,8 +77,6 @@ class Settings:
     task: str = ""  # or text-generation, embedding
     batching: Batching | None = None
     protobuf_path: str = ""  # of a .proto in the project
-    inputs: tuple[Tensor, ...] = ()
-    outputs: tuple[Tensor, ...] = ()
     worker: WorkerPolicy = WorkerPolicy()
     models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     model_cache_dir: str = ""
@@ -146,16 +135,14 @@ def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
             "batching": predictor.HasField("server_side_batching"),
             "log_level": predictor.log_level or "info",
             "predictor_type": _TYPES.get(predictor.type, "python"),
-            "inputs": [dataclasses.asdict(tensor) for tensor in _tensors(predictor.inputs)],
-            "outputs": [dataclasses.asdict(tensor) for tensor in _tensors(predictor.outputs)],
+            "inputs": _tensors(predictor.inputs),
+            "outputs": _tensors(predictor.outputs),
             "monitoring": {"model_type": _MODEL_TYPES.get(spec.monitoring.model_type, ""), "key": spec.monitoring.key},
         },
         predictor_type=_TYPES.get(predictor.type, "python"),
         task=_TASKS.get(predictor.task, ""),
         batching=_batching(predictor),
         protobuf_path=predictor.protobuf_path,
-        inputs=_tensors(predictor.inputs),
-        outputs=_tensors(predictor.outputs),
         worker=_worker(predictor.worker, has_gpus=bool(spec.compute.gpus)),
         models=plain(predictor.models),
         model_cache_dir=message.model_cache_dir,
@@ -183,8 +170,8 @@ def _batching(predictor: spec_pb2.Predictor) -> Batching | None:
     return Batching(told.max_batch_size, _seconds(told.batch_interval, True, 0.0))
 
 
-def _tensors(told: Iterable[spec_pb2.Tensor]) -> tuple[Tensor, ...]:
-    return tuple(Tensor(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in told)
+def _tensors(told: Iterable[spec_pb2.Tensor]) -> list[dict[str, Any]]:
+    return [{"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)} for tensor in told]
 
 
 def _worker(told: spec_pb2.WorkerPolicy, *, has_gpus: bool) -> WorkerPolicy:
