@@ -53,7 +53,7 @@ NO_PREDICTOR = Failure(
     404,
     "NOT_FOUND",
     "this API is a model repository and has no predictor; its models are under /v2 (Open Inference Protocol), such as "
-    "/v2/models/NAME/infer, and /v2/repository/index lists them",
+    "/v2/models/NAME/infer; /v2/repository/index lists them to admins",
 )
 DEADLINE = Failure(504, "DEADLINE_EXCEEDED", "the request took longer than it may")
 STOPPED = Failure(503, "DRAINING", "the replica stopped before the request was done", retry_after=1)

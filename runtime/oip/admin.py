@@ -1,4 +1,4 @@
-"""Who may change the model repository: who knows the token in the file that the node wrote."""
+"""Who may list and change the model repository: who knows the token in the file that the node wrote."""
 
 import hmac
 import pathlib
@@ -17,7 +17,7 @@ class Admins:
     def check(self, authorization: str) -> None:
         """Raises InferError 403 for whoever is no admin."""
         if not self._file:
-            told = "this replica has no admin token, so nobody may load or unload models here"
+            told = "this replica has no admin token, so nobody may list, load or unload its models"
             raise InferError(403, told, "NOT_ALLOWED")
         try:
             token = pathlib.Path(self._file).read_bytes().strip()
@@ -25,5 +25,5 @@ class Admins:
             token = b""
         given = authorization[len(_SCHEME) :].strip() if authorization.lower().startswith(_SCHEME) else ""
         if not token or not hmac.compare_digest(token, given.encode("utf-8", "replace")):
-            told = "only admins may load or unload models; send 'authorization: Bearer <admin token>'"
+            told = "only admins may list, load or unload models; send 'authorization: Bearer <admin token>'"
             raise InferError(403, told, "NOT_ALLOWED")

@@ -238,7 +238,11 @@ class InferenceService:
 
     # The repository.
 
+    def _check_admin(self, visitor: Visitor) -> None:
+        self._admins.check(visitor.headers.get("authorization", ""))
+
     async def _index(self, told: Any, visitor: Visitor, context: Any) -> message.Message:
+        self._check_admin(visitor)
         reply = pb.RepositoryIndexResponse()
         for entry in await self._registry.index():
             if entry.state == "READY" or not told.ready:
@@ -246,12 +250,12 @@ class InferenceService:
         return reply
 
     async def _load(self, told: Any, visitor: Visitor, context: Any) -> message.Message:
-        self._admins.check(visitor.headers.get("authorization", ""))
+        self._check_admin(visitor)
         await self._registry.load(_model_name(told), messages.repository_parameters(told.parameters))
         return pb.RepositoryModelLoadResponse()
 
     async def _unload(self, told: Any, visitor: Visitor, context: Any) -> message.Message:
-        self._admins.check(visitor.headers.get("authorization", ""))
+        self._check_admin(visitor)
         dependents = messages.repository_parameters(told.parameters).get("unload_dependents") is True
         await self._registry.unload(_model_name(told), dependents=dependents)
         return pb.RepositoryModelUnloadResponse()

@@ -262,10 +262,11 @@ class OipDoor:
             parts = parts[1:]  # the name of a repository, of which there is one
         if parts == ["index"]:
             _verb(visit, b"POST", *_READ)
+            self._check_admin(visit)
             await self._index(visit)
         elif len(parts) == 3 and parts[0] == "models" and parts[2] in ("load", "unload"):
             _verb(visit, b"POST")
-            self._admins.check(visit.header(b"authorization").decode("latin-1"))
+            self._check_admin(visit)
             told = _object(visit.body).get("parameters") or {}
             if not isinstance(told, dict):
                 raise InferError(400, "'parameters' must be an object")
@@ -274,6 +275,9 @@ class OipDoor:
             else:
                 await self._registry.unload(parts[1], dependents=told.get("unload_dependents") is True)
             visit.reply(200, _JSON, b"{}")
+
+    def _check_admin(self, visit: Visit) -> None:
+        self._admins.check(visit.header(b"authorization").decode("latin-1"))
 
     async def _index(self, visit: Visit) -> None:
         only_ready = _object(visit.body).get("ready") is True

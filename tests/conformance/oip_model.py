@@ -1,5 +1,10 @@
 """The model that the protocol's clients and our suite are run against: `simple` of Triton's public examples."""
 
+import pathlib
+from typing import Any
+
+TOKEN = "sesame"
+
 SIMPLE = """
 import numpy as np
 
@@ -76,3 +81,14 @@ class PythonPredictor:
         self.sums[name] = before + payload["INPUT"]
         return self.sums.pop(name) if told.get("sequence_end") else self.sums[name]
 """
+
+
+def config(folder: "str | pathlib.Path") -> dict[str, Any]:
+    """Of a replica with both doors and an admin, whose token is in `folder`."""
+    return {"grpcAddress": "free", "adminTokenFile": str(token_file(folder))}
+
+
+def token_file(folder: "str | pathlib.Path") -> pathlib.Path:
+    path = pathlib.Path(folder) / "admin-token"
+    path.write_text(TOKEN + "\n")
+    return path

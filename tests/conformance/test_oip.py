@@ -18,8 +18,8 @@ CASES = runner.all_cases()
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder: pathlib.Path = tmp_path_factory.mktemp("oip")
     source = getattr(oip_model, request.param)
-    with replica.running(folder, source, config={"grpcAddress": "free"}) as served:
-        found = Target(f"127.0.0.1:{served.http_port}", served.grpc_address, "demo", {})
+    with replica.running(folder, source, config=oip_model.config(folder)) as served:
+        found = Target(f"127.0.0.1:{served.http_port}", served.grpc_address, "demo", token=oip_model.TOKEN)
         found.discover()
         yield found
 
@@ -44,7 +44,7 @@ def test_ids_are_unique_and_declared_differences_name_cases() -> None:
 def test_a_server_that_dies_ends_the_run_with_a_failure() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: nobody answers
-        dead = Target(f"127.0.0.1:{taken.getsockname()[1]}", None, "demo", {})
+        dead = Target(f"127.0.0.1:{taken.getsockname()[1]}", None, "demo")
         dead.metadata = {"inputs": [], "outputs": [], "versions": []}
         words = [verdict.word for verdict in runner.run(dead, CASES[:3], {})]
     assert words == ["FAIL", "SKIP", "SKIP"]

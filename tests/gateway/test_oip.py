@@ -15,18 +15,19 @@ from tests.runtime import replica as real
 
 
 async def test_the_conformance_suite_passes_through_the_gateway(rig: rigs.Rig, tmp_path: pathlib.Path) -> None:
-    with real.running(tmp_path, oip_model.SIMPLE, config={"grpcAddress": "free"}) as replica:
+    with real.running(tmp_path, oip_model.SIMPLE, config=oip_model.config(tmp_path)) as replica:
         endpoint = model.Endpoint("real", f"127.0.0.1:{replica.http_port}", replica.grpc_address)
         await rig.publish(rigs.route("text", {"r1": (100, [endpoint])}))
         gateway = f"127.0.0.1:{rig.data_port}"
         command = [sys.executable, "-m", "tests.conformance.oip", "--http", f"http://{gateway}/text", "--grpc", gateway]
         command += ["--model", "demo", "--header", "cortex-api:text"]
+        command += ["--admin-token-file", str(oip_model.token_file(tmp_path))]
         done = await asyncio.to_thread(
             subprocess.run, command, capture_output=True, text=True, timeout=100, check=False
         )
         failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
         assert done.returncode == 0 and not failed, done.stdout[-3000:] + done.stderr
-        assert "161 PASS" in done.stdout
+        assert "163 PASS" in done.stdout
 
 
 async def test_the_host_names_the_api_where_no_header_does(rig: rigs.Rig, tmp_path: pathlib.Path) -> None:

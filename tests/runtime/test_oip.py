@@ -234,21 +234,25 @@ def test_a_caller_who_leaves_frees_the_worker(served: replicas.Replica, channel:
 def test_only_admins_touch_the_repository(served: replicas.Replica, channel: grpc.Channel) -> None:
     path = "/v2/repository/models/demo/"
     for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "sesame"}):
+        assert served.client.post("/v2/repository/index", headers=headers).status_code == 403
+        assert served.client.get("/v2/repository/index", headers=headers).status_code == 403
         assert served.client.post(path + "unload", headers=headers).status_code == 403
     admin = {"authorization": "Bearer sesame"}
+    assert served.client.post("/v2/repository/index", headers=admin).json()[0]["name"] == "demo"
     unload = served.client.post(path + "unload", headers=admin)
     assert unload.status_code == 400 and "delete the API" in unload.json()["error"]
     assert served.client.post(path + "load", headers=admin).status_code == 200
     assert served.client.post("/v2/repository/models/other/load", headers=admin).status_code == 404
-    method: Any = channel.unary_unary(
-        f"/{SERVICE}/RepositoryModelLoad", pb.RepositoryModelLoadRequest.SerializeToString, lambda data: data
-    )
-    assert (
-        method(pb.RepositoryModelLoadRequest(model_name="demo"), metadata=(("authorization", "Bearer sesame"),)) == b""
-    )
-    with pytest.raises(grpc.RpcError) as caught:
-        method(pb.RepositoryModelLoadRequest(model_name="demo"))
-    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    asked = {
+        "RepositoryModelLoad": pb.RepositoryModelLoadRequest(model_name="demo").SerializeToString(),
+        "RepositoryIndex": b"",
+    }
+    for name, data in asked.items():
+        method: Any = channel.unary_unary(f"/{SERVICE}/{name}")
+        method(data, metadata=(("authorization", "Bearer sesame"),), timeout=15)
+        with pytest.raises(grpc.RpcError) as caught:
+            method(data, timeout=15)
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
 def test_statistics_count_by_outcome(served: replicas.Replica) -> None:

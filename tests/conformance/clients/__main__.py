@@ -21,6 +21,7 @@ _RUNS = (
     ("kserve_clients.py", oip_model.SIMPLE),
     ("descriptors.py", oip_model.SIMPLE),
 )
+_LISTS_MODELS = "triton_examples.py"
 _EXAMPLE = pathlib.Path(__file__).parents[3] / "examples" / "numpy" / "image-classifier-binary"
 
 
@@ -46,11 +47,13 @@ def main() -> int:
 def _run(interpreter: pathlib.Path, script: str, source: str) -> bool:
     with (
         tempfile.TemporaryDirectory() as folder,
-        replica.running(pathlib.Path(folder), source, config={"grpcAddress": "free"}) as served,
+        replica.running(pathlib.Path(folder), source, config=oip_model.config(folder)) as served,
     ):
         path = pathlib.Path(__file__).with_name(script)
         http, grpc = f"127.0.0.1:{served.http_port}", served.grpc_address
         command = [str(interpreter), str(path), "--http", http, "--grpc", grpc, "--model", "demo"]
+        if script == _LISTS_MODELS:
+            command += ["--admin-token-file", str(oip_model.token_file(folder))]
         return subprocess.run(command, check=False, timeout=300, stderr=subprocess.DEVNULL).returncode != 0
 
 

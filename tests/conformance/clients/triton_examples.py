@@ -1,6 +1,6 @@
 """What the public tritonclient examples do, one case per example by its intent, against any server.
 
-    python triton_examples.py --http 127.0.0.1:8000 --grpc 127.0.0.1:8001 [--model NAME]
+    python triton_examples.py --http 127.0.0.1:8000 --grpc 127.0.0.1:8001 [--model NAME] [--admin-token-file PATH]
 
 The server has a model as `simple` of the examples: two INT32 tensors of 16 to their sum and difference. Needs
 tritonclient and numpy; it is run in an environment of their own (`make conformance`).
@@ -9,6 +9,7 @@ tritonclient and numpy; it is run in an environment of their own (`make conforma
 import argparse
 import asyncio
 import json
+import pathlib
 import queue
 import sys
 import time
@@ -32,8 +33,8 @@ CASES: dict[str, Callable[["Target"], None]] = {}
 class Target:
     """Where the server is, and how to make its clients."""
 
-    def __init__(self, http: str, grpc: str, model: str, headers: dict[str, str]) -> None:
-        self.http_url, self.grpc_url, self.model, self.headers = http, grpc, model, headers
+    def __init__(self, http: str, grpc: str, model: str, headers: dict[str, str], admin: dict[str, str]) -> None:
+        self.http_url, self.grpc_url, self.model, self.headers, self.admin = http, grpc, model, headers, admin
 
     def http(self, **more: Any) -> Any:
         return httpclient.InferenceServerClient(self.http_url, **more)
@@ -130,10 +131,10 @@ def simple_http_health_metadata(t: Target) -> None:
 @case
 def simple_http_model_control(t: Target) -> None:
     with t.http() as client:
-        assert any(entry["name"] == t.model for entry in client.get_model_repository_index())
+        assert any(entry["name"] == t.model for entry in client.get_model_repository_index(headers=t.admin))
         statistics = client.get_inference_statistics(t.model)["model_stats"]
         assert statistics[0]["name"] == t.model and statistics[0]["inference_stats"]["success"]["count"] > 0
-        with_error(lambda: client.load_model("wrong_model_name"), "")
+        with_error(lambda: client.load_model("wrong_model_name", headers=t.admin), "wrong_model_name")
 
 
 @case
@@ -227,9 +228,9 @@ def simple_grpc_health_metadata(t: Target) -> None:
 @case
 def simple_grpc_model_control(t: Target) -> None:
     with t.grpc() as client:
-        assert any(entry.name == t.model for entry in client.get_model_repository_index().models)
+        assert any(entry.name == t.model for entry in client.get_model_repository_index(headers=t.admin).models)
         assert client.get_inference_statistics(t.model).model_stats[0].name == t.model
-        with_error(lambda: client.load_model("wrong_model_name"), "")
+        with_error(lambda: client.load_model("wrong_model_name", headers=t.admin), "wrong_model_name")
 
 
 @case
@@ -344,9 +345,12 @@ def main() -> int:
     parser.add_argument("--http", required=True)
     parser.add_argument("--grpc", required=True)
     parser.add_argument("--model", default="simple")
+    parser.add_argument("--admin-token-file", type=pathlib.Path)
     parser.add_argument("-o", choices=["text", "json"], default="text")
     told = parser.parse_args()
-    target = Target(told.http, told.grpc, told.model, {"test": "1"})
+    token = told.admin_token_file.read_text().strip() if told.admin_token_file else ""
+    admin = {"authorization": f"Bearer {token}"} if token else {}
+    target = Target(told.http, told.grpc, told.model, {"test": "1"}, admin)
     results = {}
     for name, function in CASES.items():
         began = time.monotonic()

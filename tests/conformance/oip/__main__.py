@@ -1,4 +1,4 @@
-"""python -m tests.conformance.oip --http URL --grpc ADDR [--model NAME] [--header NAME:VALUE] [-o json]"""
+"""python -m tests.conformance.oip --http URL --grpc ADDR [--model NAME] [-o json]"""
 
 import argparse
 import collections
@@ -15,7 +15,8 @@ from tests.conformance.oip.target import Target
 def main() -> int:
     told = _arguments()
     if not told.self:
-        return _judge(Target(told.http, told.grpc, told.model, _headers(told)), told)
+        token = told.admin_token_file.read_text().strip() if told.admin_token_file else ""
+        return _judge(Target(told.http, told.grpc, told.model, _headers(told), token=token), told)
     return max(_judge_ours(name, told) for name in ("SIMPLE", "TEXT"))
 
 
@@ -26,9 +27,10 @@ def _judge_ours(name: str, told: argparse.Namespace) -> int:
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        replica.running(pathlib.Path(folder), getattr(oip_model, name), config={"grpcAddress": "free"}) as served,
+        replica.running(pathlib.Path(folder), getattr(oip_model, name), config=oip_model.config(folder)) as served,
     ):
-        return _judge(Target(f"127.0.0.1:{served.http_port}", served.grpc_address, "demo", _headers(told)), told)
+        http, grpc = f"127.0.0.1:{served.http_port}", served.grpc_address
+        return _judge(Target(http, grpc, "demo", _headers(told), token=oip_model.TOKEN), told)
 
 
 def _judge(target: Target, told: argparse.Namespace) -> int:
@@ -59,6 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="default: the first of the repository's index")
     parser.add_argument("--kind", help="whose declared differences apply; default: the name the server tells")
     parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE", help="sent with every request")
+    parser.add_argument("--admin-token-file", type=pathlib.Path, help="for the cases that only an admin may ask for")
     parser.add_argument("--only", default="", help="cases whose id contains this")
     parser.add_argument("--self", action="store_true", help="start a Cortex replica and test that")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what was sent")

@@ -5,14 +5,14 @@ from typing import Any
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
 from tests.conformance.oip.cases import Case, NotApplicable, Reply, expect_refusal, expect_status, require
-from tests.conformance.oip.target import Target, outputs_of, raw
+from tests.conformance.oip.target import NOT_ADMIN, Target, outputs_of, raw
 
 _BAD = ("INVALID_ARGUMENT",)
 _OK = ("OK",)
 
 
 def cases() -> list[Case]:
-    return [*_described(), *_unknown(), *_infer(), *_hostile(), *_stream()]
+    return [*_described(), *_repository(), *_unknown(), *_infer(), *_hostile(), *_stream()]
 
 
 def _rpc(
@@ -69,10 +69,6 @@ def _described() -> Iterator[Case]:
         "grpc-statistics", "ModelStatistics", "ModelStatistics", pb.ModelStatisticsResponse,
         lambda t: pb.ModelStatisticsRequest(name=t.model), lambda m: len(m.model_stats) > 0,
     )  # fmt: skip
-    yield _rpc(
-        "grpc-index", "RepositoryIndex", "RepositoryIndex", pb.RepositoryIndexResponse, lambda t: pb.RepositoryIndexRequest(),
-        lambda m: any(entry.state == "READY" for entry in m.models),
-    )  # fmt: skip
 
 
 def _unknown() -> Iterator[Case]:
@@ -90,11 +86,23 @@ def _unknown() -> Iterator[Case]:
         lambda t: pb.ModelReadyRequest(name=wrong),
     )  # fmt: skip
 
+
+def _repository() -> Iterator[Case]:
+    def index(t: Target) -> None:
+        told = expect_status(t.index_grpc(), _OK).message.models
+        require(any(entry.name == t.model and entry.state == "READY" for entry in told), f"it has {told}")
+
+    def nobody(t: Target) -> None:
+        request, kind = pb.RepositoryIndexRequest(), pb.RepositoryIndexResponse
+        expect_refusal(t.grpc.call("RepositoryIndex", request, kind), NOT_ADMIN)
+
     def load(t: Target) -> None:
-        request = pb.RepositoryModelLoadRequest(model_name=wrong)
+        request = pb.RepositoryModelLoadRequest(model_name="no-such-model")
         allowed = ("INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "UNAUTHENTICATED", "INTERNAL", "UNAVAILABLE")
         expect_refusal(t.grpc.call("RepositoryModelLoad", request, pb.RepositoryModelLoadResponse), allowed)
 
+    yield Case("grpc-index", "RepositoryIndex", index, "OK with the model READY")
+    yield Case("grpc-index-nobody", "RepositoryIndex, by nobody in particular", nobody, "PERMISSION_DENIED")
     yield Case("grpc-load-unknown", "load of an unknown model, by nobody in particular", load, "an error")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.conformance.oip.cases import Case, NotApplicable, expect_refusal, expect_status, require
-from tests.conformance.oip.target import HEADER, Target, changed, outputs_of
+from tests.conformance.oip.target import HEADER, NOT_ADMIN, Target, changed, outputs_of
 
 _OK = (200,)
 
@@ -225,11 +225,15 @@ def _generate() -> Iterator[Case]:
 
 def _repository() -> Iterator[Case]:
     def index(t: Target) -> None:
-        entries = expect_status(t.http.send("POST", "/v2/repository/index", b""), _OK).json()
+        entries = expect_status(t.index(), _OK).json()
         require(any(entry["name"] == t.model and entry["state"] == "READY" for entry in entries), f"it has {entries}")
 
     def ready(t: Target) -> None:
-        expect_status(t.http.send("POST", "/v2/repository/index", b'{"ready": true}'), _OK)
+        entries = expect_status(t.index(b'{"ready": true}'), _OK).json()
+        require(all(entry["state"] == "READY" for entry in entries), f"it has {entries}")
+
+    def nobody(t: Target) -> None:
+        expect_refusal(t.http.send("POST", "/v2/repository/index", b""), NOT_ADMIN)
 
     def load(t: Target) -> None:
         expect_refusal(t.http.send("POST", "/v2/repository/models/no-such-model/load", b""), (400, 401, 403, 404))
@@ -240,5 +244,6 @@ def _repository() -> Iterator[Case]:
 
     yield Case("http-index", "the repository's index", index, "200 with the model READY")
     yield Case("http-index-ready", "what is ready of it", ready, "200")
+    yield Case("http-index-nobody", "the index, by nobody in particular", nobody, "401 or 403")
     yield Case("http-load-unknown", "load of an unknown model, by nobody in particular", load, "4xx")
     yield Case("http-region-outside", "shared memory by a path", region, "4xx")

@@ -20,21 +20,33 @@ CONTENTS = {
     "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
 HEADER = "Inference-Header-Content-Length"
+NOT_ADMIN = (401, 403, "PERMISSION_DENIED", "UNAUTHENTICATED")
 
 
 class Target:
-    """`http` and `grpc` may be absent; cases for what is absent do not apply."""
+    """`http` and `grpc` may be absent; cases for what is absent do not apply. `token` is the admin's, if any."""
 
-    def __init__(self, http: "str | None", grpc: "str | None", model: "str | None", headers: dict[str, str]) -> None:
-        self._http = Http(http, headers) if http else None
-        self._grpc = Grpc(grpc, headers) if grpc else None
+    def __init__(
+        self,
+        http: "str | None",
+        grpc: "str | None",
+        model: "str | None",
+        headers: "dict[str, str] | None" = None,
+        *,
+        token: str = "",
+    ) -> None:
+        self._admin = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = Http(http, headers or {}, self._admin) if http else None
+        self._grpc = Grpc(grpc, headers or {}, self._admin) if grpc else None
         self.model = model or ""
         self.metadata: dict[str, Any] = {}
 
     def discover(self) -> None:
         """Asks what there is. Raises NotMet."""
         if self._http is not None and not self.model:
-            entries = self._http.send("POST", "/v2/repository/index", b"").json()
+            told = self._http.send("POST", "/v2/repository/index", b"", admin=True)
+            require(told.status == 200, f"the index was refused, so name a model: {told.shown()}")
+            entries = told.json()
             require(bool(entries), "the repository is empty; name a model")
             self.model = entries[0]["name"]
         require(bool(self.model), "name a model; it cannot be found out without HTTP")
@@ -83,6 +95,20 @@ class Target:
             return self.grpc.call("ServerLive", pb.ServerLiveRequest(), pb.ServerLiveResponse).status == "OK"
         except NotMet:
             return False
+
+    # What only admins may.
+
+    def index(self, body: bytes = b"") -> Reply:
+        return self._of_admins(self.http.send("POST", "/v2/repository/index", body, admin=True))
+
+    def index_grpc(self) -> Reply:
+        request, kind = pb.RepositoryIndexRequest(), pb.RepositoryIndexResponse
+        return self._of_admins(self.grpc.call("RepositoryIndex", request, kind, admin=True))
+
+    def _of_admins(self, reply: Reply) -> Reply:
+        if reply.status in NOT_ADMIN and not self._admin:
+            raise NotApplicable("it is for admins, and no token was given (--admin-token-file)")
+        return reply
 
     # Requests that fit.
 
