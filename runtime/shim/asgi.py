@@ -1,8 +1,10 @@
-"""Responses that only know how to send themselves, as ASGI applications: files, event sources, a user's own."""
+"""Responses that only know how to send themselves, as ASGI applications: files, event sources, a user's own.
+
+They run in an event loop, so asyncio is imported by then: no start of a worker waits for it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator
@@ -21,6 +23,8 @@ def sends_itself(value: Any) -> bool:
 
 async def chunks(response: Any, request: Any, answer: Any) -> AsyncIterator[bytes]:
     """Runs it. Before the first item, `answer` has its status and headers; `send` waits until each part is taken."""
+    import asyncio
+
     queue: asyncio.Queue[Any] = asyncio.Queue()
 
     async def send(message: Any) -> None:
@@ -65,6 +69,8 @@ def _scope(request: Any) -> dict[str, Any]:
 
 async def _receive() -> Any:
     """The body is read already, and a caller who leaves cancels us."""
+    import asyncio
+
     await asyncio.Event().wait()
 
 

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import collections
 import collections.abc
-import dataclasses
-import datetime
-import decimal
 import enum
 import json
 import math
 import os
 import re
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,6 +71,12 @@ def _default(value: Any) -> Any:
     """One step towards JSON, for the types the standard encoder does not know."""
     if hasattr(value, "tolist"):  # numpy arrays and scalars, torch tensors, pandas series
         return value.tolist()
+    # Few answers have any of these, and a start need not wait for their modules.
+    import dataclasses
+    import datetime
+    import decimal
+    import uuid
+
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, decimal.Decimal):

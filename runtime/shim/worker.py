@@ -6,9 +6,9 @@ import faulthandler
 import json
 import mmap
 import os
-import platform
 import signal
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -129,7 +129,7 @@ def _offer(contract: signature.Contract, setup: dict[str, Any]) -> dict[str, Any
         "headers": contract.wants_headers,
         "prepares": contract.pre is not None,
         "deadline": contract.wants_deadline,
-        "python": platform.python_version(),
+        "python": sys.version.split()[0],
         "inputs": _declared(contract, setup, "inputs"),
         "outputs": _declared(contract, setup, "outputs"),
     }

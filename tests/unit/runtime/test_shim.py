@@ -40,9 +40,15 @@ def test_each_can_be_the_first_to_be_imported(name: str) -> None:
     subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=60)
 
 
-def test_the_front_starts_lean() -> None:
-    heavy = ("opentelemetry", "structlog", "grpc", "sqlalchemy")
-    code = f"import sys, runtime.front; print(*[m for m in {heavy!r} if m in sys.modules])"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("runtime.front", ("opentelemetry", "structlog", "grpc", "sqlalchemy")),
+        ("runtime.shim.fork_server", ("asyncio", "ssl", "dataclasses", "decimal", "uuid", "platform")),
+    ],
+)
+def test_a_start_is_lean(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(*[m for m in {heavy!r} if m in sys.modules])"
     told = subprocess.run(
         [sys.executable, "-c", code], check=True, timeout=60, capture_output=True, cwd=SHIM.parents[1]
     )
