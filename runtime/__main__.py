@@ -13,9 +13,7 @@ def main(watch: guard.Guard) -> int:
     import pathlib
     import resource
 
-    import uvloop
-
-    from runtime import config, front, logs, user_service
+    from runtime import config, head_start
     from runtime.shim import parent
 
     parser = argparse.ArgumentParser(prog="python -m runtime", description="Serve one replica of an API.")
@@ -30,12 +28,18 @@ def main(watch: guard.Guard) -> int:
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    log = logs.LogFile(settings.log_file, settings.log_level)
+    running = head_start.begin(settings, watch)
 
+    # The heavy ones come only now, as the fork server imports meanwhile.
+    import uvloop
+
+    from runtime import front, logs, user_service
+
+    log = logs.LogFile(settings.log_file, settings.log_level)
     settings, service = user_service.prepare(settings)
 
     async def run() -> int:
-        return await front.Replica(settings, log, watch, service).run()
+        return await front.Replica(settings, log, watch, service, running).run()
 
     try:
         status: int = uvloop.run(run())

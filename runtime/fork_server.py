@@ -13,12 +13,12 @@ import os
 import random
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runtime import asks, guard, log_pipes, logs, spawn
+from runtime import asks, guard, head_start, log_pipes, logs, spawn
+from runtime.user_python import Interpreter
 from services.chassis import backoff
 
 NAME = "fork-server"
@@ -45,10 +45,6 @@ class TooSlow(Unavailable):
     """What it has to import or load took all the time that a start may take; another way would take as long."""
 
 
-def supported() -> bool:
-    return sys.platform.startswith("linux")
-
-
 def adopt_orphans() -> None:
     """Makes this process the parent of descendants whose own parent ends, as the forked workers' does at once."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -64,23 +60,24 @@ class ForkServer:
 
     def __init__(
         self,
-        interpreter: spawn.Interpreter,
+        interpreter: Interpreter,
         plan: Mapping[str, Any],
         *,
-        setup: Mapping[str, Any] | None,
+        running: head_start.Launched | None,
         start_timeout: float,
         log: logs.LogFile,
         watch: guard.Guard,
         answers: asks.Asks,
     ) -> None:
         self._interpreter = interpreter
-        self._plan = {**plan, "setup": setup}
-        self.loads = setup is not None
+        self._plan = plan
+        self.loads = plan["setup"] is not None
+        self._running = running  # the first, which has started before us
         self._start_timeout = start_timeout
         self._log = log
         self._watch = watch
         self._asks = answers
-        self._process: spawn.Process | None = None
+        self._process: spawn.Process | None = running.process if running is not None else None
         self._sock: socket.socket | None = None
         self._rest = b""
         self._ready = asyncio.Event()  # it can fork, or will not
@@ -112,36 +109,26 @@ class ForkServer:
                 await asyncio.sleep(self._backoff.delay(len(self._deaths), random.Random()))
 
     async def _live_once(self) -> None:
-        pairs = [socket.socketpair() for _ in range(3 if self.loads else 1)]
-        pipes = spawn.Pipes()
-        try:
-            process = self._interpreter.run("fork_server", [pair[1].fileno() for pair in pairs], *pipes.theirs)
-        except OSError:
-            for pair in pairs:
-                pair[0].close()
-            pipes.close()
-            raise
-        finally:
-            for pair in pairs:
-                pair[1].close()
-            for fd in pipes.theirs:
-                os.close(fd)
-        self._process, self._sock, self._rest = process, pairs[0][0], b""
+        launched, self._running = self._running, None
+        if launched is None:
+            launched = head_start.launch(self._interpreter, 3 if self.loads else 1, self._watch)
+        process, pipes = launched.process, spawn.Pipes(launched.stdout, launched.stderr)
+        sock, *loading = launched.socks
+        self._process, self._sock, self._rest = process, sock, b""
         self._heard_why = False
-        self._watch.began(process.pid)
         self.on_launch()
         exited = asyncio.ensure_future(spawn.ended(process))
         transports: list[asyncio.BaseTransport] = []
         try:
             await pipes.connect(self._log, NAME)
-            transports += await self._connect([pair[0] for pair in pairs[1:]])
-            await self._prepare(self._sock, pipes.tail)
+            transports += await self._connect(loading)
+            await self._prepare(sock, pipes.tail, told=launched.told)
             await exited
         finally:
             self.kill()
             await exited
             self._watch.ended(process.pid)
-            pairs[0][0].close()
+            sock.close()
             for transport in transports:
                 transport.close()
             self._sock = None
@@ -161,19 +148,20 @@ class ForkServer:
             transports.append(transport)
         return transports
 
-    async def _prepare(self, sock: socket.socket, tail: logs.Tail) -> None:
+    async def _prepare(self, sock: socket.socket, tail: logs.Tail, *, told: bool) -> None:
         """Tells it what to import and load, and hears whether it can fork."""
         sock.setblocking(False)
         with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().sock_sendall(sock, json.dumps(self._plan).encode() + b"\n")
-            told = await self._hear(sock)
-            self._heard_why = "ready" not in told
-            if "failed" in told:
-                self._refuse(told["failed"][1], told["failed"][0])
-            elif "unusable" in told:
-                self._refuse((_ADVICE if self.loads else "{}").format(told["unusable"]))
+            if not told:
+                await asyncio.get_running_loop().sock_sendall(sock, head_start.encode(self._plan))
+            answer = await self._hear(sock)
+            self._heard_why = "ready" not in answer
+            if "failed" in answer:
+                self._refuse(answer["failed"][1], answer["failed"][0])
+            elif "unusable" in answer:
+                self._refuse((_ADVICE if self.loads else "{}").format(answer["unusable"]))
             else:
-                names = ", ".join(told["ready"])
+                names = ", ".join(answer["ready"])
                 self._log.say("debug", f"the fork server has imported {names or 'nothing of the user'}")
                 self._needed.clear()
                 self._ready.set()

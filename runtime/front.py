@@ -12,6 +12,7 @@ from runtime import (
     dispatch,
     errors,
     guard,
+    head_start,
     http_door,
     logs,
     metrics,
@@ -20,13 +21,13 @@ from runtime import (
     slabs,
     state_file,
     tracing,
-    user_service,
     workers,
 )
 from runtime.config import Settings
 from runtime.oip import registry
 
 if TYPE_CHECKING:
+    from runtime import user_service
     from runtime.grpc_door import GrpcDoor
     from runtime.models.repository import Repository
     from runtime.oip.http_door import OipDoor
@@ -40,7 +41,12 @@ class Replica:
     """Runs until told to stop; `run` returns the exit status."""
 
     def __init__(
-        self, settings: Settings, log: logs.LogFile, watch: guard.Guard, service: user_service.Service | None = None
+        self,
+        settings: Settings,
+        log: logs.LogFile,
+        watch: guard.Guard,
+        service: "user_service.Service | None" = None,
+        running: head_start.Launched | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._settings = settings
@@ -61,7 +67,7 @@ class Replica:
         self._repository: Repository | None = None
         self._pool: workers.Pool | None = None
         self._server: ModelServer | None = None
-        self._parts = self._assemble(settings, log, watch)
+        self._parts = self._assemble(settings, log, watch, running)
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready, self._engine_info)
         self._share_bodies()
         self._mount_openai(settings)
@@ -79,11 +85,13 @@ class Replica:
         self._changed = asyncio.Event()
         self._stopped_at = 0.0
 
-    def _assemble(self, settings: Settings, log: logs.LogFile, watch: guard.Guard) -> parts.Parts:
+    def _assemble(
+        self, settings: Settings, log: logs.LogFile, watch: guard.Guard, running: head_start.Launched | None
+    ) -> parts.Parts:
         """Workers for a predictor, a server for models; the framework types have both."""
         made: list[parts.Part] = []
         if settings.predictor_type != "triton":
-            self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change)
+            self._pool = workers.Pool(settings, self._dispatcher, log, watch, self._asks, self._on_change, running)
             made.append(self._pool)
         else:
             self._dispatcher.absent = errors.NO_PREDICTOR

@@ -5,10 +5,8 @@ import contextlib
 import dataclasses
 import mmap
 import os
-import pathlib
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,12 +15,6 @@ from typing import Any, Protocol
 from runtime import asks, log_pipes, logs
 from runtime.link import Link
 from runtime.shim import frames
-
-_SHIM = pathlib.Path(__file__).parent / "shim" / "__main__.py"
-# AWS_: the node's credentials fetch models; the user's code gets the variables that the API itself names.
-_PRIVATE = ("PYTHON", "CORTEX_", "VIRTUAL_ENV", "GRPC_", "AWS_")
-# Numeric libraries start as many threads as there are cores, in every worker, unless these say otherwise.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class Process(Protocol):
@@ -83,69 +75,25 @@ def exit_text(code: int | None) -> str:
     return f"exited with status {code}"
 
 
-def environment(python: str, own: Mapping[str, str], base: Mapping[str, str]) -> dict[str, str]:
-    """The worker's environment: ours without what is ours, the user's venv in front, then the user's variables."""
-    env = {name: value for name, value in base.items() if not name.startswith(_PRIVATE)}
-    folder = pathlib.Path(python).parent
-    env["PATH"] = os.pathsep.join([str(folder), env.get("PATH", os.defpath)])
-    if (folder.parent / "pyvenv.cfg").exists():
-        env["VIRTUAL_ENV"] = str(folder.parent)
-    if (folder.parent / "conda-meta").exists():
-        # Libraries from conda find their data by it.
-        env["CONDA_PREFIX"] = str(folder.parent)
-    # Without bytecode every start compiles the user's libraries anew, which costs seconds.
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    return env | dict(own)
-
-
-def native_threads(workers: int) -> dict[str, str]:
-    """Cores divided by the workers; for where neither the node nor the user has said how many."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return dict.fromkeys(_THREADS, str(max(1, cores // workers)))
-
-
-class Interpreter:
-    """The user's Python, run with the shim."""
-
-    def __init__(self, python: str, env: Mapping[str, str], folder: str) -> None:
-        self._python, self._env, self._folder = python, dict(env), folder
-
-    def run(
-        self, kind: str, fds: Sequence[int], stdout: int, stderr: int, stdin: int = subprocess.DEVNULL
-    ) -> "subprocess.Popen[bytes]":
-        """`kind` is a module of the shim. Raises OSError when the interpreter cannot be run."""
-        # Popen uses vfork: no fork handler of gRPC's threads runs in between.
-        return subprocess.Popen(
-            [self._python, "-s", str(_SHIM), kind, str(os.getpid()), *map(str, fds)],
-            pass_fds=fds, stdin=stdin, stdout=stdout, stderr=stderr,
-            env=self._env, cwd=self._folder, process_group=0,
-        )  # fmt: skip
-
-    async def start(self, fds: Sequence[int]) -> Process:
-        """A worker in an interpreter of its own."""
-        return self.run("worker", fds[:-2], fds[-2], fds[-1])
-
-
 class Pipes:
     """Standard output and error of one process, on their way into the log."""
 
-    def __init__(self) -> None:
-        self._out, self._err = os.pipe(), os.pipe()
-        self.theirs = [self._out[1], self._err[1]]
+    def __init__(self, stdout: int, stderr: int) -> None:
+        self._out, self._err = stdout, stderr
         self.tail = logs.Tail()
 
     async def connect(self, log: logs.LogFile, name: str) -> None:
         loop = asyncio.get_running_loop()
         for fd, source, level, kept in (
-            (self._out[0], "stdout", "info", None),
-            (self._err[0], "stderr", "error", self.tail),
+            (self._out, "stdout", "info", None),
+            (self._err, "stderr", "error", self.tail),
         ):
             native = log_pipes.NativeLines(log, worker=name, source=source, level=level, tail=kept)
             await loop.connect_read_pipe(lambda native=native: native, os.fdopen(fd, "rb", buffering=0))  # type: ignore[misc]
 
     def close(self) -> None:
-        os.close(self._out[0])
-        os.close(self._err[0])
+        os.close(self._out)
+        os.close(self._err)
 
 
 async def start(
@@ -155,8 +103,9 @@ async def start(
     loop = asyncio.get_running_loop()
     pairs = [socket.socketpair() for _ in range(3)]
     page_fd, page = _shared_page()
-    pipes = Pipes()
-    theirs = [*(pair[1].fileno() for pair in pairs), page_fd, *pipes.theirs]
+    (stdout, their_stdout), (stderr, their_stderr) = os.pipe(), os.pipe()
+    pipes = Pipes(stdout, stderr)
+    theirs = [*(pair[1].fileno() for pair in pairs), page_fd, their_stdout, their_stderr]
     try:
         process = await make(theirs)
     except BaseException:
@@ -167,7 +116,7 @@ async def start(
     finally:
         for pair in pairs:
             pair[1].close()
-        for fd in (*pipes.theirs, page_fd):
+        for fd in theirs[3:]:
             os.close(fd)
     await pipes.connect(log, name)
     for pair in pairs:

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runtime import asks, fork_server, guard, logs, memory, neuron, slots, spawn
+from runtime import asks, fork_server, guard, head_start, logs, memory, neuron, slots, spawn
 from runtime.config import Settings
 from runtime.dispatch import Dispatcher
 from runtime.life import Life
 from runtime.state_file import LoadFailure
+from runtime.user_python import Interpreter
 from runtime.watch import Watch
 from services.chassis import backoff
 
@@ -40,6 +41,7 @@ class Pool:
         watch: guard.Guard,
         answers: asks.Asks,
         changed: Callable[[], None],
+        running: head_start.Launched | None = None,
     ) -> None:
         self.asks = answers
         self.bodies: Mapping[str, Any] | None = None  # where workers find large request bodies
@@ -47,9 +49,7 @@ class Pool:
         self.dispatcher = dispatcher
         self.log = log
         self.watch = watch
-        base = {**spawn.native_threads(settings.processes), **os.environ}
-        env = spawn.environment(settings.python, settings.env, base)
-        self._interpreter = spawn.Interpreter(settings.python, env, settings.setup["project_dir"])
+        self._interpreter = Interpreter(settings, os.environ)
         self.failure: LoadFailure | None = None
         self.fatal: asyncio.Future[LoadFailure] = asyncio.get_running_loop().create_future()
         self.launched = asyncio.Event()  # every worker has begun to load
@@ -57,21 +57,20 @@ class Pool:
         self.on_change = changed
         self._slots = [slots.Slot(index) for index in range(settings.processes)]
         self._tasks: asyncio.TaskGroup | None = None
-        self.fork_server = self._forking()
+        self.fork_server = self._forking(running)
         self._stopping = False
         self._rng = random.Random()
         self._backoff = backoff.Backoff(first=0.1, longest=30.0)
 
-    def _forking(self) -> fork_server.ForkServer | None:
+    def _forking(self, running: head_start.Launched | None) -> fork_server.ForkServer | None:
         settings = self.settings
-        if settings.worker.start == "spawn" or not fork_server.supported():
+        if settings.worker.start == "spawn" or not head_start.supported():
             return None
-        plan = {name: settings.setup[name] for name in ("project_dir", "python_path", "path")}
         fork_server.adopt_orphans()
         server = fork_server.ForkServer(
             self._interpreter,
-            {**plan, "preload": settings.worker.preload},
-            setup=settings.setup if settings.worker.start == "fork-loaded" else None,
+            head_start.plan(settings),
+            running=running,
             start_timeout=settings.start_timeout,
             log=self.log,
             watch=self.watch,
@@ -89,7 +88,7 @@ class Pool:
             except fork_server.Unavailable as error:
                 if server.loads or isinstance(error, fork_server.TooSlow):
                     raise
-        return await self._interpreter.start(fds)
+        return self._interpreter.run("worker", fds[:-2], fds[-2], fds[-1])
 
     @property
     def ready(self) -> bool:

@@ -167,7 +167,7 @@ async def start(
     ours, theirs = socket.socketpair()
     out = os.pipe()
     try:
-        process = subprocess.Popen(  # noqa: ASYNC220  # vfork, see runtime/spawn.py
+        process = subprocess.Popen(  # noqa: ASYNC220  # vfork, see runtime/user_python.py
             [python, "-s", str(HOST), str(theirs.fileno()), str(os.getpid())],
             pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=out[1], stderr=out[1],
             env=dict(env), cwd=cwd, process_group=0,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from runtime import guard, logs, spawn, tracing
+from runtime import guard, logs, tracing, user_python
 from runtime.config import Settings
 from runtime.inference import InferError
 from runtime.models.catalog import ModelError
@@ -120,7 +120,7 @@ class ModelServer:
     async def _choose(self) -> None:
         """Triton where one can run the models in the API's own environment; else the embedded engine, and says why."""
         settings = self._settings
-        env = spawn.environment(settings.python, settings.env, os.environ)
+        env = user_python.environment(settings.python, settings.env, os.environ)
         python = await interpreter.probe(settings.python)
         found = await asyncio.to_thread(discovery.search, settings.triton_home, os.environ)
         reason = found.reason or (found.installation.refuses(python) if found.installation else "")

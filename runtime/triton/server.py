@@ -148,7 +148,7 @@ async def _start_once(place: Place, log: logs.LogFile, watch: guard.Guard) -> Se
     key, prefix = secrets.token_hex(16), f"cortex-{os.getpid()}-{secrets.token_hex(4)}-"
     out = os.pipe()
     try:
-        process = subprocess.Popen(  # noqa: ASYNC220  # vfork, see runtime/spawn.py
+        process = subprocess.Popen(  # noqa: ASYNC220  # vfork, see runtime/user_python.py
             command(place, http, grpc_port, key, prefix),
             stdin=subprocess.DEVNULL, stdout=out[1], stderr=out[1],
             env=environment(place), cwd=place.folder, process_group=0,

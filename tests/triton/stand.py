@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from runtime import guard, logs, spawn
+from runtime import guard, logs, user_python
 from runtime.embedded.runner import Embedded
 from runtime.inference import InferError, InferRequest, Tensor
 from runtime.triton import discovery, interpreter, introspection, repository, server
@@ -105,7 +105,7 @@ async def running(
     root.mkdir(exist_ok=True)
     log = logs.LogFile(str(folder / "log.jsonl"), "info")
     catalog, watch = Catalog(limit), Unwatched()
-    env = spawn.environment(python(), {}, os.environ)
+    env = user_python.environment(python(), {}, os.environ)
     intro = introspection.Introspection(python(), env)
     runner: Any
     if kind == "triton":

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf import json_format
 
 from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, deadlines, grpc_errors, logs, metrics, sketch, spawn, tracing
+from runtime import config, deadlines, grpc_errors, logs, metrics, sketch, tracing, user_python
 from runtime.calls import Call
 from runtime.shim import encode, forms, mappings
 
@@ -214,14 +214,14 @@ def test_a_traceparent_that_is_none_is_dropped(bad: bytes) -> None:
 def test_a_worker_knows_the_environment_it_is_in(tmp_path: pathlib.Path, mark: str, variable: str) -> None:
     (tmp_path / mark).mkdir()
     base = {"PATH": "/usr/bin", "CORTEX_HOME": "/ours", "VIRTUAL_ENV": "/ours"}
-    made = spawn.environment(str(tmp_path / "bin/python"), {"A": "b"}, base)
+    made = user_python.environment(str(tmp_path / "bin/python"), {"A": "b"}, base)
     assert made == {"PATH": f"{tmp_path}/bin:/usr/bin", variable: str(tmp_path), "A": "b"}
 
 
 def test_workers_divide_the_cores() -> None:
     cores = len(os.sched_getaffinity(0))
-    assert spawn.native_threads(1)["OMP_NUM_THREADS"] == str(cores)
-    assert set(spawn.native_threads(1000).values()) == {"1"}
+    assert user_python.native_threads(1)["OMP_NUM_THREADS"] == str(cores)
+    assert set(user_python.native_threads(1000).values()) == {"1"}
 
 
 @pytest.mark.parametrize(("threads", "batches"), [(0, 1), (1, 1), (8, 1), (4, 4), (16, 16)])

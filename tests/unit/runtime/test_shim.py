@@ -44,6 +44,7 @@ def test_each_can_be_the_first_to_be_imported(name: str) -> None:
     ("module", "heavy"),
     [
         ("runtime.front", ("opentelemetry", "structlog", "grpc", "sqlalchemy")),
+        ("runtime.head_start", ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc")),
         ("runtime.shim.fork_server", ("asyncio", "ssl", "dataclasses", "decimal", "uuid", "platform")),
     ],
 )
