@@ -26,15 +26,26 @@ class Exchange(Call):
         "_connection", "_head", "_owed", "_sent_head", "failure", "held", "keep_alive", "on_cancel", "on_room",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection", began: float, head: Head) -> None:
+    def __init__(
+        self, connection: "Connection", began: float, head: Head, request_id: bytes = b"", traceparent: bytes = b""
+    ) -> None:
+        """`request_id`, `traceparent`: of this request, where `head` is one that it shares with others."""
         # All that Call.__init__ does, without the call of it: this is done for every request.
         self.attempt = head.attempt
         self.began = began
         self.fields = fields = head.fields.copy()
-        if not fields[4]:
+        if request_id:
+            fields[4] = request_id
+        elif not fields[4]:
             fields[4] = connection.door.new_request_id()
+        if traceparent:
+            fields[5] = traceparent
         if connection.door.wants_headers or fields[1] != b"/":
             fields += head.headers
+            if head.id_at:
+                fields[6 + head.id_at] = request_id
+            if head.trace_at:
+                fields[6 + head.trace_at] = traceparent
         else:
             fields += head.kept
         self.body: bytes | slabs.Loan = b""

@@ -1,7 +1,7 @@
 """What the head of a request says, and a memory of heads: most callers send the same one again and again.
 
-A head that came before is known by its bytes, so its request costs one look-up instead of a parse. Heads that name
-their request or its trace are not kept: no two are alike.
+A head that came before is known by its bytes, so its request costs one look-up instead of a parse. What names the
+request or its trace, as a gateway does for each, is cut out before the look-up and handed over beside the head.
 """
 
 import httptools
@@ -14,17 +14,17 @@ ATTEMPT_HEADER = b"x-envoy-attempt-count"  # what the gateway tells us, and the 
 _REQUEST_ID_BYTES = 200
 _KEPT_HEADS = 256
 _KEPT_BYTES = 2048
-_NOT_KEPT = frozenset(
-    [b"x-request-id", b"traceparent", b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"]
-)
+_NOT_KEPT = frozenset([b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"])
+_ID, _TRACE = b"x-request-id", b"traceparent"
+_ID_LINE, _TRACE_LINE = b"\r\nx-request-id: ", b"\r\ntraceparent: "
 
 
 class Head:
     """One request head, read; shared by all requests that have it and hence never changed."""
 
     __slots__ = (
-        "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers",
-        "keep_alive", "kept", "known", "old", "plain", "preflight", "priority", "size", "timeout",
+        "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers", "id_at",
+        "keep_alive", "kept", "known", "old", "plain", "preflight", "priority", "size", "timeout", "trace_at",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, known: dict[bytes, bytes], *, keep_alive: bool, old: bool) -> None:
@@ -63,7 +63,40 @@ class Head:
         self.priority = priority(get(b"x-request-priority"))
         if not self.priority:
             self.failure = errors.BAD_PRIORITY
-        self.size = 0  # of the body, in a head that is kept
+        # In a head that is kept: the size of the body, and where among the headers the names of one request belong.
+        self.size = self.id_at = self.trace_at = 0
+
+    def be_shared(self, size: int) -> None:
+        """Forgets the names of the request that brought it, which has its own copy of them."""
+        self.size = size
+        self.fields[4:6] = b"", b""
+        names = self.headers[::2]
+        for name in (_ID, _TRACE):
+            self.known.pop(name, None)
+        self.id_at = 2 * names.index(_ID) + 1 if _ID in names else 0
+        self.trace_at = 2 * names.index(_TRACE) + 1 if _TRACE in names else 0
+
+
+def named(head: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """The bytes of a head without what names its request, request id, and traceparent; the latter empty where missing.
+    None where they are not of the usual form, so that the parser has to judge them."""
+    request_id = traceparent = b""
+    if (at := head.find(_ID_LINE)) > 0:
+        at += len(_ID_LINE)
+        end = head.find(b"\r\n", at)
+        request_id = head[at:end]
+        # Letters, digits and dashes: whatever else the rules for a header's value say, these are fine.
+        if len(request_id) > _REQUEST_ID_BYTES or not request_id.replace(b"-", b"").isalnum():
+            return None
+        head = head[:at] + head[end:]
+    if (at := head.find(_TRACE_LINE)) > 0:
+        at += len(_TRACE_LINE)
+        end = head.find(b"\r\n", at)
+        traceparent = tracing.valid(head[at:end])
+        if not traceparent:
+            return None
+        head = head[:at] + head[end:]
+    return head, request_id, traceparent
 
 
 class Heads:
@@ -72,17 +105,23 @@ class Heads:
     def __init__(self) -> None:
         self.seen: dict[bytes, Head] = {}
 
-    def keep(self, data: bytes, size: int, head: Head, known: dict[bytes, bytes]) -> None:
-        """`data` was one whole request, with a body of `size` bytes and `head`."""
+    def keep(self, data: bytes, size: int, head: Head, known: dict[bytes, bytes], names: list[bytes]) -> None:
+        """`data` was one whole request, with a body of `size` bytes, `head`, and headers of these `names`."""
         end = len(data) - size
         if end > _KEPT_BYTES or head.failure is not None or not head.keep_alive:
             return
         if data.find(b"\r\n\r\n") != end - 4 or not _NOT_KEPT.isdisjoint(known):
             return
+        cut = named(data[:end])
+        # Written in another way, or twice, the parser found what was not cut.
+        if cut is None or (known.get(_ID, b""), known.get(_TRACE, b"")) != cut[1:]:
+            return
+        if names.count(_ID) > 1 or names.count(_TRACE) > 1:
+            return
         if len(self.seen) >= _KEPT_HEADS:
             self.seen.clear()
-        head.size = size
-        self.seen[data[:end]] = head
+        head.be_shared(size)
+        self.seen[cut[0]] = head
 
 
 def attempt(told: bytes) -> int:

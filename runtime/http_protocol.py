@@ -14,7 +14,7 @@ from runtime import errors, slabs
 from runtime import http_messages as messages
 from runtime.bodies import FREE_BYTES
 from runtime.http_exchange import Exchange
-from runtime.http_heads import ATTEMPT_HEADER, MAX_HEAD_BYTES, Head, target
+from runtime.http_heads import ATTEMPT_HEADER, MAX_HEAD_BYTES, Head, named, target
 from runtime.http_ports import Door
 
 _MAX_PIPELINED = 16
@@ -81,9 +81,10 @@ class Connection(asyncio.Protocol):
             return
         if self.active is None and not self.waiting:
             end = data.find(b"\r\n\r\n") + 4
-            head = self.door.heads.seen.get(data[:end])
-            if head is not None and len(data) - end == head.size:
-                self.active = exchange = Exchange(self, self.door.now(), head)
+            cut = named(data[:end])
+            head = self.door.heads.seen.get(cut[0]) if cut is not None else None
+            if cut is not None and head is not None and len(data) - end == head.size:
+                self.active = exchange = Exchange(self, self.door.now(), head, cut[1], cut[2])
                 exchange.body = data[end:]
                 try:
                     self.door.handle(exchange)
@@ -93,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._whole = None
         self._parse(data)
         if self._whole is not None and not (self.head_since or self.body_since or self._chunks):
-            self.door.heads.keep(data, self._size, self._whole, self._known)
+            self.door.heads.keep(data, self._size, self._whole, self._known, self._fields[::2])
 
     def _more(self, data: bytes) -> None:
         """Of a request that had begun."""

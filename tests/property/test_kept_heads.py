@@ -1,0 +1,108 @@
+"""A head that is known by its bytes means what the parser would have found in it."""
+
+import itertools
+import random
+import types
+from typing import Any
+
+import pytest
+
+from runtime import bodies, http_heads
+from runtime.http_exchange import Exchange
+from runtime.http_protocol import Connection
+
+IDS = (
+    b"4c145c3c-3f20-493b-81ae-dfe6f353ad42", b"a", b"7", b"-", b"", b"a b", b" a", b"a ", b"a\tb", b"\xc3\xa9", b"a:b",
+    b"x" * 200, b"x" * 201, b"x\x00y", b"a\nb", b"a\r\n b",
+)  # fmt: skip
+TRACES = (
+    b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+    b"00-00000000000000000000000000000000-b7ad6b7169203331-01",
+    b"rubbish",
+    b"",
+)
+NAMES = (b"x-request-id", b"X-Request-Id", b"traceparent", b"Traceparent", b"x-other", b"xx-request-id", b"accept")
+
+
+class Door:
+    """Takes what a connection has understood, and answers all of it."""
+
+    def __init__(self, heads: http_heads.Heads) -> None:
+        self.heads = heads
+        self.found: list[Any] = []
+        self.draining, self.date, self.max_body, self.time = False, b"now", 1000, 0.0
+        self.bodies, self.slab, self.wants_headers = bodies.Bodies(1000), None, True
+        self.connections: set[Connection] = set()
+        self._numbers = itertools.count()
+
+    def now(self) -> float:
+        return 1.0
+
+    def new_request_id(self) -> bytes:
+        return b"made"
+
+    def takes_encoded(self, path: bytes) -> bool:
+        return False
+
+    def refused(self, status: int, began: float) -> None:
+        """Counted by the answer that is written."""
+
+    def cancel(self, exchange: Exchange) -> None:
+        """There is nothing to end."""
+
+    def handle(self, exchange: Exchange) -> None:
+        self.found.append((exchange.fields, exchange.body, exchange.timeout, exchange.priority, exchange.attempt))
+        exchange.reply(200, [], b"")
+
+
+def understood(sent: bytes, heads: http_heads.Heads) -> tuple[list[Any], bytes]:
+    """What reaches the predictor of these bytes, and what is written back."""
+    door, written = Door(heads), list[bytes]()
+    transport = types.SimpleNamespace(
+        write=written.append, is_closing=lambda: False, close=lambda: None, can_write_eof=lambda: False,
+        set_write_buffer_limits=lambda **limits: None, get_extra_info=lambda name: None,
+        pause_reading=lambda: None, resume_reading=lambda: None,
+    )  # fmt: skip
+    connection = Connection(door)  # type: ignore[arg-type]
+    connection.connection_made(transport)
+    connection.data_received(sent)
+    return door.found, b"".join(written)
+
+
+def request(dice: random.Random) -> bytes:
+    lines = [b"POST /%s HTTP/1.1" % dice.choice((b"", b"?q=1")), b"host: x", b"content-length: 2"]
+    for name in dice.choices(NAMES, k=dice.randrange(4)):
+        values = TRACES if name.lower() == b"traceparent" else IDS
+        lines.insert(dice.randrange(1, len(lines) + 1), name + b": " + dice.choice(values))
+    return b"\r\n".join(lines) + b"\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kept_head_is_understood_as_a_fresh_one(seed: int) -> None:
+    dice, kept = random.Random(seed), http_heads.Heads()
+    requests = [request(dice) for _ in range(3000)]
+    for sent in requests:
+        assert understood(sent, kept) == understood(sent, http_heads.Heads()), sent
+    assert len(kept.seen) > 20
+
+
+@pytest.mark.parametrize(("name", "values"), [(b"x-request-id", (b"a", b"b")), (b"traceparent", TRACES[:2])])
+def test_a_name_that_is_told_twice_is_the_last_of_them(name: bytes, values: tuple[bytes, bytes]) -> None:
+    heads = http_heads.Heads()
+    for first in values:
+        sent = b"\r\n".join([b"GET / HTTP/1.1", name + b": " + first, name + b": " + values[0], b"", b""])
+        assert understood(sent, heads) == understood(sent, http_heads.Heads())
+
+
+def test_requests_that_differ_by_their_names_only_share_a_head() -> None:
+    heads = http_heads.Heads()
+    for number in range(100):
+        told = [b"POST / HTTP/1.1", b"host: x", b"x-request-id: id-%d" % number, b"content-length: 2"]
+        told.append(b"traceparent: 00-%032x-%016x-01" % (number + 1, number + 1))
+        found, written = understood(b"\r\n".join(told) + b"\r\n\r\n{}", heads)
+        fields = found[0][0]
+        assert fields[4] == b"id-%d" % number and fields[5] == b"00-%032x-%016x-01" % (number + 1, number + 1)
+        assert dict(zip(fields[6::2], fields[7::2], strict=True))[b"x-request-id"] == fields[4]
+        assert b"x-request-id: id-%d\r\n" % number in written
+    assert len(heads.seen) == 1
