@@ -115,7 +115,8 @@ class Replica:
             from runtime.openai import routes
 
             models = (settings.short_name, *routes.model_names(settings.models))
-            self._door.mounts.add(b"v1", routes.Routes(self._dispatcher, settings.task, models, self._log.say).serve)
+            api = routes.Routes(self._dispatcher, settings.task, models, self._log.say, self._door.scribe)
+            self._door.mounts.add(b"v1", api.serve)
 
     def _engine_info(self) -> dict[str, Any]:
         told = self._server.info() if self._server is not None else {}
@@ -146,6 +147,7 @@ class Replica:
                 lambda: self._dispatcher.wants_headers,
                 shared_memory.Regions(),
                 predictor,
+                self._door.scribe,
             )
             self._door.mounts.add(b"v2", self._oip, self._oip.quick)
         return self._oip
@@ -312,6 +314,7 @@ class Replica:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._door.scribe.close()
         if self._spans is not None:
             await asyncio.to_thread(self._spans.shutdown)
         self._state.close()

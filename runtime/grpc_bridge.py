@@ -7,6 +7,7 @@ the gateway adds the trailers. A failure is headers only: what gRPC calls Traile
 The same handlers answer at both doors; `Context` is as much of gRPC's as they use.
 """
 
+import asyncio
 import base64
 import re
 import struct
@@ -36,6 +37,7 @@ _ATTEMPT = http_heads.ATTEMPT_HEADER.decode()
 # A message may inflate this much, or to the free size: more is an attack, or near enough (oip/compression.py).
 _MOST_GROWTH = 100
 _FREE_GROWTH = 8 * 1024 * 1024
+_INLINE_BYTES = 1024  # become a mebibyte at most
 _BAD_FRAME = errors.Failure(400, "PAYLOAD_MALFORMED", "the request body is not one gRPC message")
 _BAD_ENCODING = errors.Failure(501, "NOT_IMPLEMENTED", "the message has an encoding other than gzip and deflate")
 Metadata = Iterable[tuple[str, "str | bytes"]]
@@ -101,7 +103,7 @@ class Bridge:
         if method is None or visit.method != b"POST" or not visit.content_type.startswith(CONTENT_TYPE):
             visit.fail(errors.NOT_FOUND)
             return
-        message = received(visit.exchange, self._max_bytes)
+        message = await received(visit.exchange, self._max_bytes)
         if isinstance(message, errors.Failure):
             visit.fail(message)
             return
@@ -121,14 +123,23 @@ class Bridge:
         return self._methods.get(name)
 
 
-def received(exchange: Exchange, limit: int) -> bytes | errors.Failure:
+def inflates(exchange: Exchange) -> bool:
+    return isinstance(exchange.body, bytes) and exchange.body[:1] == b"\1"
+
+
+async def received(exchange: Exchange, limit: int) -> bytes | errors.Failure:
     """The message of a request. What it inflates to is on the account of all bodies until the answer is written."""
     body = bytes(exchange.body)
-    is_compressed = body[:1] == b"\1"
-    if is_compressed and exchange.crowded:
+    encoding = exchange.header(b"grpc-encoding")
+    if not inflates(exchange):
+        return unframed(body, encoding, limit)
+    if exchange.crowded:
         return errors.BODIES_FULL
-    found = unframed(body, exchange.header(b"grpc-encoding"), limit)
-    if is_compressed and isinstance(found, bytes) and len(found) > FREE_BYTES:
+    if len(body) <= _INLINE_BYTES:
+        found = unframed(body, encoding, limit)
+    else:  # zlib lets go of the interpreter meanwhile
+        found = await asyncio.to_thread(unframed, body, encoding, limit)
+    if isinstance(found, bytes) and len(found) > FREE_BYTES:
         exchange.hold(len(found))
     return found
 

@@ -3,6 +3,7 @@
 It means what `grpc_door.Predictions.predict` means. That one serves callers who speak gRPC to the replica itself.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
@@ -10,6 +11,8 @@ from runtime import errors, grpc_bridge, grpc_errors, grpc_messages, http_heads,
 from runtime.calls import DEFAULT_PRIORITY, Call
 from runtime.dispatch import Dispatcher
 from runtime.http_exchange import Exchange
+from runtime.inference import InferError
+from runtime.scribe import INLINE_BYTES, Scribe
 from runtime.shim import frames
 
 _CREDIT_STEP = frames.WINDOW // 4
@@ -18,11 +21,12 @@ _CREDIT_STEP = frames.WINDOW // 4
 class Prediction(Call):
     """A call whose answer, streamed or not, becomes one message on the exchange it came by."""
 
-    __slots__ = ("_content_type", "_exchange", "_owed", "_parts", "_reason", "_wants_json")
+    __slots__ = ("_content_type", "_exchange", "_owed", "_parts", "_reason", "_scribe", "_wants_json")
 
-    def __init__(self, exchange: Exchange, request: pb.PredictRequest) -> None:
+    def __init__(self, exchange: Exchange, request: pb.PredictRequest, scribe: Scribe) -> None:
         super().__init__(exchange.began)
         self._exchange = exchange
+        self._scribe = scribe
         self._wants_json = request.WhichOneof("payload") == "json"
         self._parts: list[bytes] = []
         self._owed = 0
@@ -35,7 +39,19 @@ class Prediction(Call):
             text = grpc_errors.text(body, content_type)
             self._exchange.on_failure(errors.Failure(status, fields[1].decode("latin-1") or "UNSPECIFIED", text))
             return
-        answer = grpc_messages.response(body, content_type, self._wants_json).SerializeToString()
+        if grpc_messages.is_large_answer(body, self._wants_json):
+            task = asyncio.ensure_future(self._answer_later(body, content_type))
+            self._exchange.on_cancel = task.cancel
+        else:
+            self._reply(grpc_messages.encoded(body, content_type, self._wants_json))
+
+    async def _answer_later(self, body: bytes, content_type: str) -> None:
+        try:
+            self._reply(await self._scribe.ask(grpc_messages.encoded, body, content_type, True))
+        except InferError as error:
+            self.on_failure(errors.Failure(error.status, error.reason, str(error), error.retry_after))
+
+    def _reply(self, answer: bytes) -> None:
         self._exchange.reply(200, [(b"content-type", grpc_bridge.CONTENT_TYPE)], grpc_bridge.framed(answer))
 
     def on_failure(self, failure: errors.Failure) -> None:
@@ -59,17 +75,26 @@ class Prediction(Call):
 
 
 class Predict:
-    """The handler of the method's path."""
+    """The handler of the method's path. Declines what takes long; the bridge has a task for it."""
 
-    def __init__(self, dispatcher: Dispatcher, max_bytes: int) -> None:
+    def __init__(self, dispatcher: Dispatcher, max_bytes: int, scribe: Scribe) -> None:
         self._dispatcher = dispatcher
         self._max_bytes = max_bytes
+        self._scribe = scribe
 
-    def __call__(self, exchange: Exchange) -> None:
-        found = grpc_bridge.received(exchange, self._max_bytes)
+    def __call__(self, exchange: Exchange) -> bool:
+        if grpc_bridge.inflates(exchange):
+            return False
+        found = grpc_bridge.unframed(bytes(exchange.body), b"", self._max_bytes)
         if isinstance(found, errors.Failure):
             exchange.on_failure(found)
-            return
+        elif len(found) > INLINE_BYTES and _is_large(found):
+            return False
+        else:
+            self._take(exchange, found)
+        return True
+
+    def _take(self, exchange: Exchange, found: bytes) -> None:
         request = grpc_messages.parsed(found)
         verbs = self._dispatcher.verbs
         if request is None:
@@ -80,7 +105,7 @@ class Predict:
             self._submit(exchange, request)
 
     def _submit(self, exchange: Exchange, request: pb.PredictRequest) -> None:
-        call = Prediction(exchange, request)
+        call = Prediction(exchange, request, self._scribe)
         body, content_type = grpc_messages.payload(request)
         told = exchange.fields
         headers = {}
@@ -98,3 +123,10 @@ class Predict:
         call.deadline = self._dispatcher.deadline(exchange.began, grpc_bridge.timeout(exchange.header(b"grpc-timeout")))
         exchange.on_cancel = lambda: self._dispatcher.cancel(call)
         self._dispatcher.submit(call)
+
+
+def _is_large(data: bytes) -> bool:
+    try:
+        return grpc_messages.is_large_predict(data)
+    except InferError:
+        return True

@@ -25,6 +25,7 @@ from runtime.bodies import FREE_BYTES
 from runtime.calls import DEFAULT_PRIORITY, Stage
 from runtime.dispatch import Dispatcher
 from runtime.http_door import HttpDoor
+from runtime.inference import InferError
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["PredictionService"].full_name
 
@@ -34,9 +35,9 @@ class Rpc(AwaitedCall):
 
     __slots__ = ("held", "wants_json")
 
-    def __init__(self, began: float, request: pb.PredictRequest) -> None:
+    def __init__(self, began: float, wants_json: bool) -> None:
         super().__init__(began)
-        self.wants_json = request.WhichOneof("payload") == "json"
+        self.wants_json = wants_json
         self.held = 0  # bytes of the body on the account of all bodies
 
 
@@ -51,24 +52,24 @@ class Predictions:
         self._door = door
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        to_bytes = pb.PredictResponse.SerializeToString
         methods: dict[str, Any] = {
-            "Predict": grpc.unary_unary_rpc_method_handler(self.predict, response_serializer=to_bytes),
-            "PredictStream": grpc.unary_stream_rpc_method_handler(self.predict_stream, response_serializer=to_bytes),
+            "Predict": grpc.unary_unary_rpc_method_handler(self.predict, response_serializer=_as_it_is),
+            "PredictStream": grpc.unary_stream_rpc_method_handler(self.predict_stream, response_serializer=_as_it_is),
         }
         return grpc.method_handlers_generic_handler(_SERVICE, methods)
 
-    async def predict(self, data: bytes, context: Any) -> pb.PredictResponse:
+    async def predict(self, data: bytes, context: Any) -> bytes:
         call = await self._submit(data, context)
         try:
             body = await call.answer()
             await self._check(call, context, body)
+            answer = await self._encoded(body, call)
             await self._open(call, context)
-            return grpc_messages.response(body, call.content_type, call.wants_json)
+            return answer
         finally:
             self._end(call)
 
-    async def predict_stream(self, data: bytes, context: Any) -> AsyncIterator[pb.PredictResponse]:
+    async def predict_stream(self, data: bytes, context: Any) -> AsyncIterator[bytes]:
         call = await self._submit(data, context)
         try:
             await call.opening
@@ -76,7 +77,7 @@ class Predictions:
                 await self._check(call, context, await call.answer())
             await self._open(call, context)
             async for part in call.parts():
-                yield grpc_messages.response(part, call.content_type, call.wants_json)
+                yield await self._encoded(part, call)
             await self._check(call, context, b"")
         finally:
             self._end(call)
@@ -85,14 +86,18 @@ class Predictions:
         self._door.last_request = began = self._door.now()
         headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
         attempt = headers.pop(http_heads.ATTEMPT_HEADER.decode(), "")
-        request = grpc_messages.parsed(data)
+        failure, request, wants_json = errors.NO_MESSAGE, None, False
+        try:
+            request, wants_json = await self._read(data)
+        except InferError as error:
+            failure = errors.Failure(error.status, error.reason, str(error), error.retry_after)
         if request is not None:
             headers |= {name.lower(): value for name, value in request.headers.items()}
         request_id = headers.get("x-request-id", "")[:200].encode() or self._door.new_request_id()
         if request is None:
-            self._door.refused(errors.NO_MESSAGE.status, began)
-            await grpc_errors.abort(context, errors.NO_MESSAGE, request_id.decode())
-        call = Rpc(began, request)
+            self._door.refused(failure.status, began)
+            await grpc_errors.abort(context, failure, request_id.decode())
+        call = Rpc(began, wants_json)
         call.attempt = http_heads.attempt(attempt.encode())
         call.body, content_type = grpc_messages.payload(request)
         traceparent = tracing.valid(headers.get("traceparent", "").encode())
@@ -103,6 +108,18 @@ class Predictions:
         call.priority = http_heads.priority(headers.get("x-request-priority", "5").encode()) or DEFAULT_PRIORITY
         self._begin(call, len(data))
         return call
+
+    async def _read(self, data: bytes) -> tuple[pb.PredictRequest | None, bool]:
+        """The message, and whether its payload is JSON; None for what is none."""
+        if not grpc_messages.is_large_predict(data):
+            return grpc_messages.told(data)
+        small, wants_json = await self._door.scribe.ask(grpc_messages.with_body, data)
+        return grpc_messages.parsed(small) if small is not None else None, wants_json
+
+    async def _encoded(self, body: bytes, call: Rpc) -> bytes:
+        if grpc_messages.is_large_answer(body, call.wants_json):
+            return await self._door.scribe.ask(grpc_messages.encoded, body, call.content_type, True)
+        return grpc_messages.encoded(body, call.content_type, call.wants_json)
 
     def _begin(self, call: Rpc, size: int) -> None:
         """Submits the call, or fails it where the HTTP door would not even have read it."""
@@ -143,6 +160,10 @@ class Predictions:
             await grpc_errors.abort(context, failure, call.request_id)
 
 
+def _as_it_is(answer: bytes) -> bytes:
+    return answer
+
+
 class GrpcDoor:
     """Life of the server."""
 
@@ -163,7 +184,7 @@ class GrpcDoor:
         self._names: list[str] = []
         self._pools: Any = grpc_pools.Pools(descriptor_pool.Default())
         self.add(_SERVICE, Predictions(dispatcher, door).handlers(), pb.DESCRIPTOR.pool)
-        door.mounts.add_direct(f"/{_SERVICE}/Predict".encode(), grpc_direct.Predict(dispatcher, limit))
+        door.mounts.add_direct(f"/{_SERVICE}/Predict".encode(), grpc_direct.Predict(dispatcher, limit, door.scribe))
         self.port = 0
 
     def add(self, name: str, handlers: grpc.GenericRpcHandler, pool: Any) -> None:

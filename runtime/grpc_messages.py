@@ -8,8 +8,70 @@ from google.protobuf import json_format, message, struct_pb2
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
 from runtime import config
+from runtime.inference import InferError
+from runtime.scribe import INLINE_BYTES
 
+# More fields than this have no meaning in any message of ours, and each costs its reader.
+_MOST_FIELDS = 4 * 1024 + 256
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_BODY = pb.PredictRequest.DESCRIPTOR.fields_by_name["body"].number
 _TEXTS = ("text/plain", "text/plain; charset=utf-8", "text/plain;charset=utf-8")
+
+
+def is_large(data: bytes, bulk: int) -> bool:
+    """Whether a message is for the scribe: what is not its field number `bulk`, which costs nothing to parse.
+
+    What cannot be followed is left to it, too. Raises InferError for more fields than mean anything.
+    """
+    if len(data) <= INLINE_BYTES:
+        return False
+    at, left = 0, len(data)
+    for _ in range(_MOST_FIELDS):
+        if at >= len(data):
+            return left > INLINE_BYTES
+        tag, at = _varint(data, at)
+        kind = tag & 7
+        if kind == _VARINT:
+            _, at = _varint(data, at)
+        elif kind == _BYTES:
+            size, at = _varint(data, at)
+            at += size
+            left -= size if tag >> 3 == bulk else 0
+        elif kind in (_FIXED64, _FIXED32):
+            at += 8 if kind == _FIXED64 else 4
+        else:
+            return True
+    raise InferError(400, f"the message has more than {_MOST_FIELDS} fields", "PAYLOAD_MALFORMED")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(data) and shift < 70:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            break
+    return value, at
+
+
+def is_large_predict(data: bytes) -> bool:
+    return is_large(data, _BODY)
+
+
+def told(data: bytes) -> tuple[pb.PredictRequest | None, bool]:
+    """The message, and whether its payload is JSON; None for what is none."""
+    request = parsed(data)
+    return request, request is not None and request.WhichOneof("payload") == "json"
+
+
+def with_body(data: bytes) -> tuple[bytes | None, bool]:
+    """As `told`, in bytes, and with JSON turned into a body."""
+    request, wants_json = told(data)
+    if request is None:
+        return None, False
+    request.body, request.content_type = payload(request)
+    return request.SerializeToString(), wants_json
 
 
 def parsed(data: bytes) -> pb.PredictRequest | None:
@@ -43,6 +105,14 @@ def _value_json(value: struct_pb2.Value) -> bytes:
 
 def _query(request: pb.PredictRequest) -> str:
     return urllib.parse.urlencode(dict(request.query_params))
+
+
+def encoded(data: bytes, content_type: str, wants_json: bool) -> bytes:
+    return response(data, content_type, wants_json).SerializeToString()
+
+
+def is_large_answer(data: bytes, wants_json: bool) -> bool:
+    return wants_json and len(data) > INLINE_BYTES // 4  # to write is several times as dear as to read
 
 
 def response(data: bytes, content_type: str, wants_json: bool) -> pb.PredictResponse:

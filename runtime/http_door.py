@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from runtime import bodies, config, errors, http_heads, mounts, slabs
+from runtime import bodies, config, errors, http_heads, mounts, scribe, slabs
 from runtime import http_messages as messages
 from runtime.dispatch import Dispatcher
 from runtime.http_exchange import Exchange
@@ -43,6 +43,7 @@ class HttpDoor:
         self.time = 0.0  # of the last sweep
         self.heads = http_heads.Heads()
         self.slab: slabs.Slab | None = None
+        self.scribe = scribe.Scribe()
         self.last_request = 0.0
         self._settings = settings
         self._dispatcher = dispatcher

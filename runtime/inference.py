@@ -108,6 +108,10 @@ class InferError(Exception):
         self.retry_after = retry_after
         self.headers = headers
 
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """So that it can be raised in one process and caught in another (scribe.py)."""
+        return InferError, (self.status, str(self), self.reason, self.retry_after, self.headers)
+
 
 class Engine(Protocol):
     """Computes. Every method raises InferError: 404 unknown model or version, 400 bad request, 503 not ready, ...

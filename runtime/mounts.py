@@ -96,7 +96,7 @@ class Mounts:
     def __init__(self) -> None:
         self._handlers: dict[bytes, Handler] = {}
         self._quick: dict[bytes, Quick] = {}
-        self._direct: dict[bytes, Callable[[Exchange], None]] = {}
+        self._direct: dict[bytes, Callable[[Exchange], bool]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.decoding: set[bytes] = set()  # prefixes whose handlers understand a content-encoding
 
@@ -106,8 +106,11 @@ class Mounts:
         if quick is not None:
             self._quick[prefix] = quick
 
-    def add_direct(self, path: bytes, handler: Callable[[Exchange], None]) -> None:
-        """One whole path, whose handler answers by callbacks: where a coroutine per request costs too much."""
+    def add_direct(self, path: bytes, handler: Callable[[Exchange], bool]) -> None:
+        """One whole path, whose handler answers by callbacks: where a coroutine per request costs too much.
+
+        It returns False for what the handler of the prefix must do.
+        """
         self._direct[path] = handler
 
     def takes_encoded(self, path: bytes) -> bool:
@@ -116,8 +119,7 @@ class Mounts:
     def serve(self, exchange: Exchange, refused: Callable[[int, float], None]) -> bool:
         """Starts the handler of the exchange's path, if there is one. `refused` counts what no dispatcher counts."""
         direct = self._direct.get(exchange.path)
-        if direct is not None and exchange.method == b"POST":
-            direct(exchange)
+        if direct is not None and exchange.method == b"POST" and direct(exchange):
             return True
         prefix, _, rest = exchange.path[1:].partition(b"/")
         handler = self._handlers.get(prefix)

@@ -17,19 +17,22 @@ from runtime.shim import frames
 
 if TYPE_CHECKING:
     from runtime.oip.predictor_engine import PredictorEngine
+    from runtime.scribe import Scribe
 
 
 class DirectCall(Call):
     """Answers `visit`. A predictor that yields is heard to the end, and must have yielded once."""
 
-    __slots__ = ("_chunks", "_engine", "_kind", "_regions", "_visit", "_wish")
+    __slots__ = ("_chunks", "_engine", "_kind", "_regions", "_scribe", "_task", "_visit", "_wish")
 
-    def __init__(self, engine: "PredictorEngine", visit: Visit, wish: Wish, regions: Regions) -> None:
+    def __init__(self, engine: "PredictorEngine", visit: Visit, wish: Wish, regions: Regions, scribe: "Scribe") -> None:
         super().__init__(visit.exchange.began)
         self._engine = engine
         self._visit = visit
         self._wish = wish
         self._regions = regions
+        self._scribe = scribe
+        self._task: asyncio.Task[None] | None = None
         self._kind = ""
         self._chunks: list[bytes] | None = None
 
@@ -65,13 +68,39 @@ class DirectCall(Call):
 
     def _answer(self, read: Callable[[], InferResponse]) -> None:
         try:
-            kind, body, headers = http_response.reply(self._engine.checked(read()), self._wish, self._regions)
-        except InferError as error:
-            self.on_failure(errors.Failure(error.status, error.reason, str(error), error.retry_after, error.headers))
+            response = self._engine.checked(read())
+            if http_response.is_large(response, self._wish):
+                self._task = asyncio.ensure_future(self._answer_later(response))
+                self._visit.exchange.on_cancel = self._leave
+                return
+            kind, body, headers = http_response.reply(response, self._wish, self._regions)
         except Exception as problem:
-            self.on_failure(errors.INTERNAL)
-            told = {"message": "an answer could not be encoded", "exception": problem}
-            asyncio.get_running_loop().call_exception_handler(told)
+            self._broke(problem)
         else:
             self._visit.reply(200, kind, body, headers)
             self._engine.ended(self, ok=True)
+
+    async def _answer_later(self, response: InferResponse) -> None:
+        try:
+            told = http_response.large_reply(self._scribe, response, self._wish, self._regions)
+            kind, body, headers = await told
+        except Exception as problem:
+            self._broke(problem)
+        else:
+            self._visit.reply(200, kind, body, headers)
+            self._engine.ended(self, ok=True)
+
+    def _leave(self) -> None:
+        """The caller is gone; the worker is done already."""
+        if self._task is not None:
+            self._task.cancel()
+        self._engine.ended(self, ok=False)
+
+    def _broke(self, problem: Exception) -> None:
+        if isinstance(problem, InferError):
+            told = errors.Failure(problem.status, problem.reason, str(problem), problem.retry_after, problem.headers)
+            self.on_failure(told)
+            return
+        self.on_failure(errors.INTERNAL)
+        about = {"message": "an answer could not be encoded", "exception": problem}
+        asyncio.get_running_loop().call_exception_handler(about)

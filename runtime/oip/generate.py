@@ -10,43 +10,64 @@ from typing import Any
 
 import msgspec
 
-from runtime.inference import InferError, InferRequest, InferResponse, ModelMetadata, Tensor, TensorMetadata
+from runtime.inference import (
+    InferError,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    Parameters,
+    Tensor,
+    TensorMetadata,
+)
 from runtime.mounts import Visit
-from runtime.oip import parameters, strict_json, tensors
+from runtime.oip import http_response, parameters, strict_json, tensors
 from runtime.oip.predictor_engine import PredictorEngine
 from runtime.oip.registry import Member
 from runtime.oip.worker_call import WorkerCall
+from runtime.scribe import INLINE_BYTES, Scribe
 
 _EVENTS = b"text/event-stream"
 _JSON = b"application/json"
 _DECODER = msgspec.json.Decoder(dict[str, Any])
+_Read = tuple[str, list[Tensor], Parameters]  # id, inputs, parameters
 
 
-async def answer(visit: Visit, engine: Member, request: InferRequest, body: bytes, *, streamed: bool) -> None:
-    told = strict_json.decode(_DECODER, body)
+async def answer(
+    visit: Visit, engine: Member, request: InferRequest, body: bytes, scribe: Scribe, *, streamed: bool
+) -> None:
     model = await engine.metadata(request.model, request.version)
-    if not model.inputs and isinstance(engine, PredictorEngine):
-        request.parameters = {"timeout": told["timeout"]} if "timeout" in told else {}
+    as_is = not model.inputs and isinstance(engine, PredictorEngine)
+    read = _timeout if as_is else _read
+    began, deadline = request.began, request.deadline
+    if len(body) > INLINE_BYTES:
+        told = await scribe.ask(read, model, body)
+    else:
+        told = read(model, body)
+    request.id, request.inputs, request.parameters = told
+    request.deadline = parameters.deadline(request.parameters, began, deadline)
+    if isinstance(engine, PredictorEngine) and as_is:
         await _as_is(visit, engine, request, body, streamed=streamed)
-        return
-    _fill(request, model, told)
-    if streamed:
-        await stream(visit, engine.stream(request), _event)
+    elif streamed:
+        await stream(visit, engine.stream(request), _event, scribe)
     else:
         found = await engine.infer(request)
-        visit.reply(200, _JSON, strict_json.encode(_object(found)))
+        visit.reply(200, _JSON, await _encoded(found, _whole, scribe))
 
 
-def _fill(request: InferRequest, model: ModelMetadata, told: dict[str, Any]) -> None:
-    request.id = str(told.pop("id", ""))
+def _timeout(model: ModelMetadata, body: bytes) -> _Read:
+    """Of a predictor that declares nothing: all else is for it to read."""
+    told = strict_json.decode(_DECODER, body)
+    return "", [], {"timeout": told["timeout"]} if "timeout" in told else {}
+
+
+def _read(model: ModelMetadata, body: bytes) -> _Read:
+    told = strict_json.decode(_DECODER, body)
+    id = str(told.pop("id", ""))
     inner = told.pop("parameters", None)
     if inner is not None and not isinstance(inner, dict):
         raise InferError(400, "'parameters' must be an object")
-    for declared in model.inputs:
-        if declared.name in told:
-            request.inputs.append(_tensor(declared, told.pop(declared.name)))
-    request.parameters = parameters.checked({**told, **(inner or {})})
-    request.deadline = parameters.deadline(request.parameters, request.began, request.deadline)
+    inputs = [_tensor(declared, told.pop(declared.name)) for declared in model.inputs if declared.name in told]
+    return id, inputs, parameters.checked({**told, **(inner or {})})
 
 
 def _tensor(declared: TensorMetadata, value: Any) -> Tensor:
@@ -73,19 +94,29 @@ def _object(response: InferResponse) -> Mapping[str, Any]:
     return told
 
 
+def _whole(response: InferResponse) -> bytes:
+    return strict_json.encode(_object(response))
+
+
 def _event(response: InferResponse) -> bytes:
-    return b"data: %b\n\n" % strict_json.encode(_object(response))
+    return b"data: %b\n\n" % _whole(response)
+
+
+async def _encoded(response: InferResponse, encode: Callable[[InferResponse], bytes], scribe: Scribe) -> bytes:
+    if http_response.is_large(response, None):
+        return await scribe.ask(encode, http_response.alone(response))
+    return encode(response)
 
 
 async def stream(
-    visit: Visit, responses: AsyncIterator[InferResponse], event: Callable[[InferResponse], bytes]
+    visit: Visit, responses: AsyncIterator[InferResponse], event: Callable[[InferResponse], bytes], scribe: Scribe
 ) -> None:
     """Server-sent events. An error before the first is an HTTP error, one after it the last event."""
     try:
         async for response in responses:
             if response.final and not response.outputs:
                 continue
-            data = event(response)
+            data = await _encoded(response, event, scribe)
             if not visit.answered:
                 visit.begin(_EVENTS)
             await visit.write(data)
@@ -103,7 +134,6 @@ async def stream(
 
 
 async def _as_is(visit: Visit, engine: PredictorEngine, request: InferRequest, body: bytes, *, streamed: bool) -> None:
-    request.deadline = parameters.deadline(request.parameters, request.began, request.deadline)
     call = await engine.ask(request, body, "text/event-stream" if streamed else "application/json")
     try:
         if streamed:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from google.protobuf import json_format
+from google.protobuf import json_format, message
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
+from runtime import grpc_messages
 from runtime.inference import InferError, InferRequest, InferResponse, ModelMetadata, Tensor
 from runtime.oip import parameters, shared_memory, tensors
 
@@ -15,17 +16,60 @@ _FIELDS = {
     "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
 
+_RAW = pb.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
+
 Places = dict[str, shared_memory.Place]
 Regions = Callable[[], shared_memory.Regions]
+
+
+def is_large(data: bytes) -> bool:
+    """Whether a ModelInferRequest is for the scribe. Raises InferError."""
+    return grpc_messages.is_large(data, _RAW)
+
+
+def parsed(kind: Any, data: bytes) -> Any:
+    try:
+        return kind.FromString(data)
+    except message.DecodeError:
+        raise InferError(400, "the bytes of the request are no message of this RPC", "PAYLOAD_MALFORMED") from None
+
+
+def plain(data: bytes) -> bytes:
+    """The same ModelInferRequest with all its data raw, so that little is left to parse. Raises as `request` does."""
+    told = parsed(pb.ModelInferRequest, data)
+    told.DiscardUnknownFields()
+    tensors.check_number(len(told.inputs), len(told.outputs))
+    parameters.checked(_values(told.parameters))
+    for given in told.inputs:
+        tensors.count(given.name, given.datatype, given.shape)
+    for described in (*told.inputs, *told.outputs):
+        for name in set(described.parameters) - shared_memory.PARAMETERS:
+            del described.parameters[name]
+    places = _places_of(told)
+    if not told.raw_input_contents:
+        held = [_input(given, None).data for given, place in zip(told.inputs, places, strict=True) if place is None]
+        told.raw_input_contents.extend(held)
+        for given in told.inputs:
+            given.ClearField("contents")
+    elif any(given.contents.ByteSize() for given in told.inputs):
+        raise InferError(400, "there are contents besides raw_input_contents; send one of them")
+    plain_bytes: bytes = told.SerializeToString()
+    return plain_bytes
+
+
+def _places_of(told: pb.ModelInferRequest) -> list[shared_memory.Place | None]:
+    """Of the inputs, None for those whose data is in the message."""
+    found = [shared_memory.place(given.name, _values(given.parameters)) for given in told.inputs]
+    raw = told.raw_input_contents
+    if raw and len(raw) != found.count(None):
+        raise InferError(400, f"there are {found.count(None)} inputs and {len(raw)} raw_input_contents")
+    return found
 
 
 def request(told: pb.ModelInferRequest, regions: Regions) -> tuple[InferRequest, Places]:
     """The request, and where outputs go that go to shared memory. Raises InferError; every size was checked."""
     tensors.check_number(len(told.inputs), len(told.outputs))
-    raw = told.raw_input_contents
-    elsewhere = [shared_memory.place(given.name, _values(given.parameters)) for given in told.inputs]
-    if raw and len(raw) != elsewhere.count(None):
-        raise InferError(400, f"there are {elsewhere.count(None)} inputs and {len(raw)} raw_input_contents")
+    raw, elsewhere = told.raw_input_contents, _places_of(told)
     parts = iter(raw)
     found = []
     for given, place in zip(told.inputs, elsewhere, strict=True):
@@ -71,14 +115,14 @@ def _values(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def response(told: InferResponse) -> pb.ModelInferResponse:
-    message = pb.ModelInferResponse(model_name=told.model, model_version=told.version, id=told.id)
-    _set(message.parameters, told.parameters)
+    answer = pb.ModelInferResponse(model_name=told.model, model_version=told.version, id=told.id)
+    _set(answer.parameters, told.parameters)
     for tensor in told.outputs:
-        output = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        output = answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         _set(output.parameters, tensor.parameters)
         if "shared_memory_region" not in tensor.parameters:
-            message.raw_output_contents.append(bytes(tensor.data))
-    return message
+            answer.raw_output_contents.append(bytes(tensor.data))
+    return answer
 
 
 def _set(target: Any, told: Mapping[str, Any]) -> None:
@@ -94,24 +138,24 @@ def _set(target: Any, told: Mapping[str, Any]) -> None:
 
 
 def metadata(told: ModelMetadata) -> pb.ModelMetadataResponse:
-    message = pb.ModelMetadataResponse(name=told.name, versions=told.versions, platform=told.platform)
-    for target, declared in ((message.inputs, told.inputs), (message.outputs, told.outputs)):
+    answer = pb.ModelMetadataResponse(name=told.name, versions=told.versions, platform=told.platform)
+    for target, declared in ((answer.inputs, told.inputs), (answer.outputs, told.outputs)):
         for tensor in declared:
             target.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-    return message
+    return answer
 
 
 def config(told: Mapping[str, Any]) -> pb.ModelConfigResponse:
-    return pb.ModelConfigResponse(config=_parsed(told, pb.ModelConfig()))
+    return pb.ModelConfigResponse(config=_filled(told, pb.ModelConfig()))
 
 
 def statistics(told: Iterable[Mapping[str, Any]]) -> pb.ModelStatisticsResponse:
-    return pb.ModelStatisticsResponse(model_stats=[_parsed(entry, pb.ModelStatistics()) for entry in told])
+    return pb.ModelStatisticsResponse(model_stats=[_filled(entry, pb.ModelStatistics()) for entry in told])
 
 
-def _parsed(told: Mapping[str, Any], message: Any) -> Any:
+def _filled(told: Mapping[str, Any], target: Any) -> Any:
     # The pool is the protocol's own; its messages hold no Any that would have to be looked up elsewhere.
-    return json_format.ParseDict(dict(told), message, ignore_unknown_fields=True)
+    return json_format.ParseDict(dict(told), target, ignore_unknown_fields=True)
 
 
 def repository_parameters(told: Mapping[str, Any]) -> dict[str, Any]:

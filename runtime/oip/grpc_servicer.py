@@ -27,7 +27,6 @@ POOL = pb.DESCRIPTOR.pool
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _WANTS_FINAL = "triton_enable_empty_final_response"
 _IS_FINAL = "triton_final_response"
-_NO_MESSAGE = errors.Failure(400, "PAYLOAD_MALFORMED", "the bytes of the request are no message of this RPC")
 _NO_SETTINGS = "trace and log settings belong to the platform; see `cortex logs`"
 
 
@@ -100,7 +99,7 @@ class InferenceService:
         held = 0
         try:
             held = self._hold(len(data))
-            told: message.Message = await answer(_parsed(kind, data), visitor, context)
+            told: message.Message = await answer(await self._parsed(kind, data), visitor, context)
             return told
         except InferError as error:
             await grpc_errors.abort(context, _failure(error), visitor.request_id)
@@ -155,7 +154,7 @@ class InferenceService:
             told, held = pb.ModelInferRequest(), 0
             try:
                 held = self._hold(len(data))
-                told = _parsed(pb.ModelInferRequest, data)
+                told = await self._parsed(pb.ModelInferRequest, data)
                 async for reply in self._responses(told, visitor, context):
                     yield reply
             except InferError as error:
@@ -201,6 +200,11 @@ class InferenceService:
         request.traceparent = tracing.valid(visitor.headers.get("traceparent", "").encode())
         request.headers = visitor.headers
         return request, places
+
+    async def _parsed(self, kind: Any, data: bytes) -> Any:
+        if messages.is_large(data) and kind is pb.ModelInferRequest:
+            data = await self._door.scribe.ask(messages.plain, data)
+        return messages.parsed(kind, data)
 
     def _hold(self, size: int) -> int:
         """Puts the request on the account of all bodies, as the HTTP door does. Raises InferError when that is full."""
@@ -264,13 +268,6 @@ class InferenceService:
 def _model_name(told: Any) -> str:
     """KServe's copy of the protocol has the model's name where ours has the repository's."""
     return str(told.model_name or told.repository_name)
-
-
-def _parsed(kind: Any, data: bytes) -> Any:
-    try:
-        return kind.FromString(data)
-    except message.DecodeError:
-        raise InferError(_NO_MESSAGE.status, _NO_MESSAGE.text, _NO_MESSAGE.reason) from None
 
 
 def _marked(response: InferResponse) -> pb.ModelInferResponse:

@@ -11,7 +11,7 @@ import msgspec
 from runtime import errors
 from runtime.bodies import Bodies
 from runtime.config import Settings
-from runtime.inference import InferError, InferRequest
+from runtime.inference import InferError, InferRequest, InferResponse
 from runtime.mounts import Visit
 from runtime.oip import compression, generate, http_request, http_response, parameters, shared_memory, strict_json
 from runtime.oip.admin import Admins
@@ -19,6 +19,7 @@ from runtime.oip.direct_call import DirectCall
 from runtime.oip.predictor_engine import PredictorEngine
 from runtime.oip.registry import Registry
 from runtime.oip.server import EXTENSIONS, NAME, version
+from runtime.scribe import INLINE_BYTES, Scribe
 
 _JSON = b"application/json"
 _READ = (b"GET", b"HEAD")
@@ -49,8 +50,10 @@ class OipDoor:
         wants_headers: Callable[[], bool],
         regions: shared_memory.Regions,
         predictor: PredictorEngine | None,
+        scribe: Scribe,
     ) -> None:
         self._predictor = predictor
+        self._scribe = scribe
         self.regions = regions
         self._settings = settings
         self._registry = registry
@@ -73,6 +76,8 @@ class OipDoor:
         engine = self._predictor
         if engine is None or not engine.owns(model):
             return False
+        if http_request.is_large(visit.exchange.body, visit.header(http_response.LENGTH_HEADER)):
+            return False
         visit.exchange.on_cancel = _nothing  # from here on we say who counts it
         try:
             self._begin(visit, engine, model)
@@ -88,7 +93,7 @@ class OipDoor:
         regions, json_size = functools.partial(self._regions_for, visit), visit.header(http_response.LENGTH_HEADER)
         request, wish = http_request.parse(visit.exchange.body, json_size, model, "", regions)
         self._address(visit, request)
-        call = DirectCall(engine, visit, wish, regions)
+        call = DirectCall(engine, visit, wish, regions, self._scribe)
         visit.exchange.on_cancel = functools.partial(engine.leave, call)
         try:
             engine.begin(request, call)
@@ -193,20 +198,24 @@ class OipDoor:
             request = InferRequest(model, told, "", [])
             self._address(visit, request)
             try:
-                await generate.answer(visit, engine, request, body, streamed=action == "generate_stream")
+                streamed = action == "generate_stream"
+                await generate.answer(visit, engine, request, body, self._scribe, streamed=streamed)
             finally:
                 visit.counted = request.counted
             return
         json_size = visit.header(http_response.LENGTH_HEADER)
         regions = functools.partial(self._regions_for, visit)
+        if http_request.is_large(body, json_size):
+            body, json_size = await self._scribe.ask(http_request.binary, body, json_size)
+            visit.exchange.hold(len(body))
         request, wish = http_request.parse(body, json_size, model, told, regions)
         self._address(visit, request)
         try:
             if action == "infer":
                 response = await self._registry.infer(request)
-                await self._reply(visit, *http_response.reply(response, wish, regions))
+                await self._reply(visit, *await self._told(response, wish, regions))
             else:
-                await generate.stream(visit, self._registry.stream(request), http_response.event)
+                await generate.stream(visit, self._registry.stream(request), http_response.event, self._scribe)
         finally:
             visit.counted = request.counted
 
@@ -223,6 +232,13 @@ class OipDoor:
         if self._wants_headers():
             pairs = [field.decode("latin-1") for field in exchange.fields[6:]]
             request.headers = dict(zip(pairs[::2], pairs[1::2], strict=True))
+
+    async def _told(
+        self, response: InferResponse, wish: http_request.Wish, regions: http_request.Regions
+    ) -> http_response.Reply:
+        if http_response.is_large(response, wish):
+            return await http_response.large_reply(self._scribe, response, wish, regions)
+        return http_response.reply(response, wish, regions)
 
     async def _reply(self, visit: Visit, kind: bytes, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         accept = visit.header(b"accept-encoding")
@@ -251,6 +267,7 @@ class OipDoor:
             visit.reply(200, _JSON, b"{}")
         elif action == "register" and name:
             _verb(visit, b"POST")
+            _check_small(visit)
             told = strict_json.decode(_REGION_DECODER, visit.body)
             regions.register(name, told.key, told.offset, told.byte_size)
             visit.reply(200, _JSON, b"{}")
@@ -280,6 +297,7 @@ class OipDoor:
         self._admins.check(visit.header(b"authorization").decode("latin-1"))
 
     async def _index(self, visit: Visit) -> None:
+        _check_small(visit)
         only_ready = _object(visit.body).get("ready") is True
         entries = await self._registry.index()
         told = [msgspec.to_builtins(entry) for entry in entries if entry.state == "READY" or not only_ready]
@@ -291,7 +309,13 @@ def _nothing() -> None:
 
 
 def _object(body: bytes) -> dict[str, Any]:
+    """Of few words, but for the files of a model, which only admins may send."""
     return strict_json.decode(_LOAD_DECODER, body) if body.strip() else {}
+
+
+def _check_small(visit: Visit) -> None:
+    if len(visit.exchange.body) > INLINE_BYTES:
+        raise InferError(413, f"this path takes at most {INLINE_BYTES} bytes", "PAYLOAD_TOO_LARGE")
 
 
 def _verb(visit: Visit, *allowed: bytes) -> None:

@@ -1,5 +1,6 @@
 """The body of an infer request: JSON, with the data of tensors inside it or as binary behind it."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +9,14 @@ import msgspec
 from runtime import slabs
 from runtime.inference import InferError, InferRequest, Tensor
 from runtime.oip import parameters, shared_memory, strict_json, tensors
+from runtime.scribe import INLINE_BYTES
 
 _NO_DATA = msgspec.Raw(b"")
+# All that is read of the parameters of a tensor.
+_TENSOR_PARAMETERS = ("binary_data", "binary_data_size", "classification", *shared_memory.PARAMETERS)
 
 
-class InputJson(msgspec.Struct):
+class InputJson(msgspec.Struct, omit_defaults=True):
     """One of `inputs`."""
 
     name: str
@@ -22,14 +26,14 @@ class InputJson(msgspec.Struct):
     data: msgspec.Raw = _NO_DATA
 
 
-class OutputJson(msgspec.Struct):
+class OutputJson(msgspec.Struct, omit_defaults=True):
     """One of `outputs`."""
 
     name: str
     parameters: dict[str, Any] | None = None
 
 
-class RequestJson(msgspec.Struct):
+class RequestJson(msgspec.Struct, omit_defaults=True):
     """What the JSON of a request may have; more is ignored, as newer clients may say more."""
 
     inputs: list[InputJson]
@@ -57,6 +61,12 @@ class Wish:
 
     def is_binary(self, name: str) -> bool:
         return self.binary.get(name, self.all_binary)
+
+    def without_places(self) -> "Wish":
+        """For a response whose outputs are where they were to go."""
+        found = copy.copy(self)
+        found.places = {}
+        return found
 
 
 def _wants_binary(output: OutputJson, default: bool) -> bool:
@@ -91,19 +101,50 @@ def split(body: Body, told: bytes) -> tuple["bytes | memoryview", "memoryview | 
 Regions = Callable[[], shared_memory.Regions]
 
 
-def parse(body: Body, json_size: bytes, model: str, version: str, regions: Regions) -> tuple[InferRequest, Wish]:
-    """Raises InferError 400 or 413; every size in the result was checked. `regions` raises for who may not."""
-    text, binary = split(body, json_size)
+def is_large(body: Body, told: bytes) -> bool:
+    """Whether its JSON is for the scribe; `told` is the header Inference-Header-Content-Length."""
+    return len(body) > INLINE_BYTES and (not told.isdigit() or len(told) > 18 or int(told) > INLINE_BYTES)
+
+
+def binary(body: Body, json_size: bytes) -> tuple[bytes, bytes]:
+    """The same request with little JSON: what was data in it is binary behind it. Raises as `parse` does."""
+    text, behind = split(body, json_size)
     told = strict_json.decode(_DECODER, text)
     tensors.check_number(len(told.inputs), len(told.outputs or ()))
-    at, found, packed = 0, [], binary is not None
+    parts, at = [], 0
+    for described in (*told.inputs, *(told.outputs or ())):
+        said = described.parameters or {}
+        described.parameters = {name: said[name] for name in _TENSOR_PARAMETERS if name in said}
     for given in told.inputs:
-        tensor, size = _tensor(given, binary, at, regions)
+        said = given.parameters or {}
+        if said.get("binary_data_size") is None and shared_memory.place(given.name, said) is not None:
+            continue
+        tensor, size = _tensor(given, behind, at, _no_regions)
+        at += size
+        parts.append(tensor.data)
+        given.parameters, given.data = {"binary_data_size": len(tensor.data)}, _NO_DATA
+    _check_used(at, behind)
+    parameters.checked(told.parameters)
+    head = msgspec.json.encode(told)
+    return b"".join([head, *parts]), b"%d" % len(head)
+
+
+def _no_regions() -> shared_memory.Regions:
+    raise AssertionError("inputs in shared memory are left where they are")
+
+
+def parse(body: Body, json_size: bytes, model: str, version: str, regions: Regions) -> tuple[InferRequest, Wish]:
+    """Raises InferError 400 or 413; every size in the result was checked. `regions` raises for who may not."""
+    text, behind = split(body, json_size)
+    told = strict_json.decode(_DECODER, text)
+    tensors.check_number(len(told.inputs), len(told.outputs or ()))
+    at, found, packed = 0, [], behind is not None
+    for given in told.inputs:
+        tensor, size = _tensor(given, behind, at, regions)
         found.append(tensor)
         at += size
         packed = packed and size > 0
-    if binary is not None and at != len(binary):
-        raise InferError(400, f"the body has {len(binary)} bytes of binary data; the inputs use {at} of them")
+    _check_used(at, behind)
     tensors.check_distinct(found)
     names = [output.name for output in told.outputs or ()]
     if len(set(names)) != len(names):
@@ -114,7 +155,12 @@ def parse(body: Body, json_size: bytes, model: str, version: str, regions: Regio
     return request, Wish(told)
 
 
-def _tensor(given: InputJson, binary: "memoryview | None", at: int, regions: Regions) -> tuple[Tensor, int]:
+def _check_used(used: int, behind: "memoryview | None") -> None:
+    if behind is not None and used != len(behind):
+        raise InferError(400, f"the body has {len(behind)} bytes of binary data; the inputs use {used} of them")
+
+
+def _tensor(given: InputJson, behind: "memoryview | None", at: int, regions: Regions) -> tuple[Tensor, int]:
     told = given.parameters or {}
     size = told.get("binary_data_size")
     if size is None:
@@ -129,10 +175,10 @@ def _tensor(given: InputJson, binary: "memoryview | None", at: int, regions: Reg
         raise InferError(400, f"input {given.name!r} has data as JSON and as binary; send one of them")
     if type(size) is not int or size < 0:
         raise InferError(400, f"input {given.name!r}: binary_data_size must be a number of bytes")
-    if binary is None:
+    if behind is None:
         told_name = given.name
         raise InferError(400, f"input {told_name!r} is binary, but there is no header inference-header-content-length")
-    if at + size > len(binary):
+    if at + size > len(behind):
         raise InferError(400, f"input {given.name!r} is said to have {size} bytes; the body ends before")
     tensors.check_size(given.name, given.datatype, given.shape, size)
-    return Tensor(given.name, given.datatype, given.shape, binary[at : at + size]), size
+    return Tensor(given.name, given.datatype, given.shape, behind[at : at + size]), size

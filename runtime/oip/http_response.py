@@ -6,6 +6,7 @@ from typing import Any
 from runtime.inference import InferResponse, Tensor
 from runtime.oip import shared_memory, strict_json, tensors
 from runtime.oip.http_request import Regions, Wish
+from runtime.scribe import INLINE_BYTES, Scribe
 
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
@@ -27,6 +28,32 @@ def reply(response: InferResponse, wish: Wish, regions: Regions) -> Reply:
     if not binary and not (response.outputs and wish.all_binary):
         return JSON, head, []
     return BINARY, b"".join([head, *binary]), [(LENGTH_HEADER, b"%d" % len(head))]
+
+
+def is_large(response: InferResponse, wish: Wish | None) -> bool:
+    """Whether its JSON is for the scribe. Without a wish all of it is JSON."""
+    size = 0
+    for tensor in response.outputs:
+        if wish is None or not wish.is_binary(tensor.name):
+            size += len(tensor.data)
+    return size > INLINE_BYTES
+
+
+async def large_reply(scribe: Scribe, response: InferResponse, wish: Wish, regions: Regions) -> Reply:
+    """As `reply`, which the scribe does."""
+    if wish.places:
+        response = _placed(response, wish, regions())
+    return await scribe.ask(reply, alone(response), wish.without_places(), _no_regions)
+
+
+def alone(response: InferResponse) -> InferResponse:
+    """A copy that can go to another process."""
+    outputs = [Tensor(t.name, t.datatype, t.shape, bytes(t.data), t.parameters) for t in response.outputs]
+    return InferResponse(response.model, response.version, response.id, outputs, response.parameters, response.final)
+
+
+def _no_regions() -> shared_memory.Regions:
+    raise AssertionError("what goes to shared memory is there already")
 
 
 def _placed(response: InferResponse, wish: Wish, regions: shared_memory.Regions) -> InferResponse:

@@ -9,12 +9,15 @@ from runtime.inference import InferError, Parameters
 _RESERVED = "triton_"
 _MICROSECOND = 1e-6
 _LONGEST = 1e18
+_MOST = 1024
 
 
 def checked(told: Mapping[str, Any] | None) -> Parameters:
     """Raises InferError for values that are none of the protocol's kinds, and for names that callers may not use."""
     if not told:
         return {}
+    if len(told) > _MOST:
+        raise InferError(400, f"the request has {len(told)} parameters; {_MOST} are the most")
     for name, value in told.items():
         if not isinstance(value, (bool, int, float, str)):
             raise InferError(400, f"parameter {name[:80]!r} must be a boolean, a number or a string")

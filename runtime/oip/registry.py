@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from runtime.inference import Engine, InferError, InferRequest, InferResponse, ModelMetadata, RepositoryEntry
 
-_INLINE_BYTES = 256 * 1024
+_INLINE_BYTES = 32 * 1024
 
 
 class Member(Engine, Protocol):

@@ -16,6 +16,7 @@ from typing import Any
 from runtime.inference import InferError
 
 PREFIXES = ("input", "output", "oip")
+PARAMETERS = frozenset(("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"))
 _KEY = re.compile(rf"/?((?:{'|'.join(PREFIXES)})[A-Za-z0-9_.-]{{0,200}})")
 _FOLDER = pathlib.Path("/dev/shm")  # noqa: S108  where POSIX shared memory is on Linux
 _MOST_REGIONS = 256

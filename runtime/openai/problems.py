@@ -21,12 +21,20 @@ class Problem(Exception):
         self.code = code
         self.headers = headers
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it can be raised in one process and caught in another (scribe.py)."""
+        return _again, (self.status, str(self), self.param, self.code, self.headers)
+
     def error(self) -> dict[str, Any]:
         """The value of `error`."""
         return {"message": str(self), "type": _type(self.status), "param": self.param, "code": self.code}
 
     def body(self, request_id: str) -> bytes:
         return json.dumps({"error": self.error(), "request_id": request_id}).encode()
+
+
+def _again(status: int, text: str, param: str | None, code: str | None, headers: Headers) -> Problem:
+    return Problem(status, text, param=param, code=code, headers=headers)
 
 
 class Broken(Exception):

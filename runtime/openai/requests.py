@@ -17,9 +17,8 @@ _MAX_COPIED_BYTES = 64 * 1024 * 1024
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """`payload` is the body as parsed; `calls` are the payloads of the predictor's calls that it takes."""
+    """`calls` are the payloads of the predictor's calls that it takes."""
 
-    payload: dict[str, Any]
     calls: list[bytes]
     model: str
     stream: bool = False
@@ -73,7 +72,7 @@ def parse_embedding(body: bytes, models: Collection[str]) -> Request:
     if form not in ("float", "base64"):
         raise Problem(400, "`encoding_format` must be `float` or `base64`", param="encoding_format")
     call = json.dumps({**payload, "input": inputs}).encode()
-    return Request(payload, [call], model, base64=form == "base64", inputs=len(inputs))
+    return Request([call], model, base64=form == "base64", inputs=len(inputs))
 
 
 def _parse(body: bytes, models: Collection[str]) -> tuple[dict[str, Any], str]:
@@ -114,7 +113,7 @@ def _generation(payload: dict[str, Any], model: str, calls: list[bytes]) -> Requ
     if options is not None and not stream:
         raise Problem(400, "`stream_options` may only be set together with `stream: true`", param="stream_options")
     usage = bool(options and options.get("include_usage"))
-    return Request(payload, calls, model, stream=bool(stream), include_usage=usage, choices=choices or 1)
+    return Request(calls, model, stream=bool(stream), include_usage=usage, choices=choices or 1)
 
 
 def _is_tokens(value: Any) -> bool:

@@ -13,6 +13,7 @@ from runtime.mounts import Visit
 from runtime.openai import pieces, problems, requests, shapes
 from runtime.openai.calls import Prediction
 from runtime.openai.problems import Broken, Problem
+from runtime.scribe import INLINE_BYTES, Scribe
 
 _JSON = b"application/json"
 _EVENTS = b"text/event-stream"
@@ -33,8 +34,14 @@ class Routes:
     """`models` are the names a request may give, `say` writes a line into the API's log."""
 
     def __init__(
-        self, dispatcher: Dispatcher, task: str, models: tuple[str, ...], say: Callable[[str, str], None]
+        self,
+        dispatcher: Dispatcher,
+        task: str,
+        models: tuple[str, ...],
+        say: Callable[[str, str], None],
+        scribe: Scribe,
     ) -> None:
+        self._scribe = scribe
         self._dispatcher = dispatcher
         self._task = task
         self._models = models
@@ -89,8 +96,16 @@ class Routes:
     def _predict(self, visit: Visit, body: bytes) -> Prediction:
         return Prediction(self._dispatcher, visit, body, self._say)
 
+    async def _read(
+        self, visit: Visit, parse: Callable[[bytes, tuple[str, ...]], requests.Request]
+    ) -> requests.Request:
+        body = visit.body
+        if len(body) > INLINE_BYTES:
+            return await self._scribe.ask(parse, body, self._models)
+        return parse(body, self._models)
+
     async def _embed(self, visit: Visit) -> None:
-        request = requests.parse_embedding(visit.body, self._models)
+        request = await self._read(visit, requests.parse_embedding)
         async with self._predict(visit, request.calls[0]) as prediction:
             if prediction.passed:
                 await _pass(visit, prediction)
@@ -104,7 +119,7 @@ class Routes:
     async def _generate(self, visit: Visit, path: bytes) -> None:
         shape = _GENERATION[path]
         parse = requests.parse_chat if shape is shapes.Chat else requests.parse_completion
-        request = parse(visit.body, self._models)
+        request = await self._read(visit, parse)
         base = {
             "id": shape.prefix + visit.exchange.request_id,
             "object": shape.part if request.stream else shape.whole,

@@ -150,7 +150,7 @@ async def test_a_silent_stream_of_events_gets_comments_between_its_events(
 async def test_a_defect_of_ours_is_answered(door: http_door.HttpDoor, sent: bytes, pieces: int) -> None:
     """A request that comes in pieces is handled inside the parser, which would swallow what is raised."""
 
-    def fail(exchange: object) -> None:
+    def fail(exchange: object) -> bool:
         raise OverflowError("a defect")
 
     told: list[object] = []

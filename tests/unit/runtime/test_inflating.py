@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime import bodies, errors, grpc_bridge, http_exchange, http_heads
+from runtime import bodies, errors, grpc_bridge, http_exchange, http_heads, scribe
 from runtime.inference import InferError
 from runtime.oip import compression, http_door
 
@@ -35,29 +35,29 @@ def exchange_with(message: bytes) -> http_exchange.Exchange:
     return made
 
 
-def test_a_message_grows_no_further_than_messages_do() -> None:
-    assert grpc_bridge.received(exchange_with(bytes(20 * MIB)), 100 * MIB) is errors.TOO_LARGE
-    assert grpc_bridge.received(exchange_with(bytes(2 * MIB)), MIB) is errors.TOO_LARGE
+async def test_a_message_grows_no_further_than_messages_do() -> None:
+    assert await grpc_bridge.received(exchange_with(bytes(20 * MIB)), 100 * MIB) is errors.TOO_LARGE
+    assert await grpc_bridge.received(exchange_with(bytes(2 * MIB)), MIB) is errors.TOO_LARGE
 
 
-def test_what_it_grew_to_counts_until_the_answer() -> None:
+async def test_what_it_grew_to_counts_until_the_answer() -> None:
     exchange = exchange_with(bytes(2 * MIB))
-    assert grpc_bridge.received(exchange, 100 * MIB) == bytes(2 * MIB)
+    assert await grpc_bridge.received(exchange, 100 * MIB) == bytes(2 * MIB)
     assert exchange.held == exchange._connection.door.bodies.used == 2 * MIB
 
 
 @pytest.mark.parametrize("used", [0, bodies.LEAST_BYTES + 1])
-def test_nothing_is_inflated_without_room(used: int) -> None:
+async def test_nothing_is_inflated_without_room(used: int) -> None:
     exchange = exchange_with(b"x")
     exchange._connection.door.bodies.keep(None, used)
-    assert grpc_bridge.received(exchange, MIB) == (errors.BODIES_FULL if used else b"x")
+    assert await grpc_bridge.received(exchange, MIB) == (errors.BODIES_FULL if used else b"x")
 
 
 async def test_an_encoded_body_counts_as_large_as_it_may_get(monkeypatch: pytest.MonkeyPatch) -> None:
     room = bodies.Bodies(MIB)
     settings: Any = types.SimpleNamespace(max_request_bytes=4 * MIB, admin_token_file="")
     nothing: Any = None
-    door = http_door.OipDoor(settings, nothing, room, bool, bool, nothing, None)
+    door = http_door.OipDoor(settings, nothing, room, bool, bool, nothing, None, scribe.Scribe())
     seen = []
 
     async def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
-from runtime import errors
+from runtime import errors, scribe
 from runtime.inference import InferError
 from runtime.oip import grpc_messages, http_door, http_request, parameters, shared_memory
 
@@ -51,9 +51,9 @@ async def test_a_defect_on_the_quick_way_is_answered_and_told(monkeypatch: pytes
     engine: Any = types.SimpleNamespace(owns=lambda model: True)
     settings: Any = types.SimpleNamespace(max_request_bytes=1, admin_token_file="")
     nothing: Any = None
-    door = http_door.OipDoor(settings, nothing, nothing, bool, bool, nothing, engine)
+    door = http_door.OipDoor(settings, nothing, nothing, bool, bool, nothing, engine, scribe.Scribe())
     visit: Any = types.SimpleNamespace(
-        path=b"models/m/infer", method=b"POST", header=lambda name: b"", exchange=types.SimpleNamespace(),
+        path=b"models/m/infer", method=b"POST", header=lambda name: b"", exchange=types.SimpleNamespace(body=b""),
         answered=False, fail=failed.append,
     )  # fmt: skip
     defect = OverflowError("a defect")

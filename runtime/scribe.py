@@ -1,0 +1,76 @@
+"""Large texts are read and written in a process of its own, so that nobody's holds up the others'.
+
+A parser keeps the interpreter until it is done, in a thread as well, and what some callers send takes seconds: 16 MiB
+of JSON, or a message of a million fields. The process starts with the first such text and serves one at a time; small
+texts never come here, as the way costs more than they do.
+"""
+
+import asyncio
+import concurrent.futures
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from runtime.inference import InferError
+
+# About a millisecond of parsing: what takes less is done where it is.
+INLINE_BYTES = 32 * 1024
+_DIED = "the process that reads large texts died of this one or of another; send it again"
+_T = TypeVar("_T")
+
+
+class Scribe:
+    """The front's end."""
+
+    def __init__(self) -> None:
+        self._pool: concurrent.futures.Executor | None = None
+        self._starting: asyncio.Lock | None = None
+
+    async def ask(self, work: Callable[..., _T], *given: object) -> _T:
+        """What `work(*given)` returns or raises there; both go through pickle. Raises InferError 503."""
+        for _ in range(2):  # the process may die of a neighbour's text
+            pool = await self._open()
+            try:
+                return await asyncio.wrap_future(pool.submit(work, *given))
+            except concurrent.futures.BrokenExecutor:
+                if self._pool is pool:
+                    self._pool = None
+        raise InferError(503, _DIED, "WORKER_DIED", 1)
+
+    async def _open(self) -> concurrent.futures.Executor:
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._pool is None:
+                self._pool = await asyncio.to_thread(_started)
+            return self._pool
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _started() -> concurrent.futures.Executor:
+    """On a thread: a process takes some milliseconds to start, and some more to import what it needs."""
+    import multiprocessing  # most replicas never need it
+
+    pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
+    pool.submit(os.getpid).result()
+    return pool
+
+
+def _begin() -> None:
+    """In the process. An interrupt at the terminal is for the front, with which this ends however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_front, daemon=True).start()
+
+
+def _end_with_front() -> None:
+    from multiprocessing import connection, parent_process
+
+    front = parent_process()
+    if front is not None:
+        connection.wait([front.sentinel])
+    os._exit(0)
