@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from google.protobuf import json_format, message, struct_pb2
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
-from runtime import config
+from runtime import config, grpc_bounds
 from runtime.inference import InferError
 from runtime.scribe import INLINE_BYTES
 
 # More fields than this have no meaning in any message of ours, and each costs its reader.
 _MOST_FIELDS = 4 * 1024 + 256
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+# With those in the messages inside: as many make half a million numbers of a list in `json`.
+_MOST_PARTS = 1024 * 1024
+_TOO_MANY = f"the message has more than {_MOST_PARTS} fields; send JSON as `body`, with content_type application/json"
+_PLAN = grpc_bounds.plan(pb.PredictRequest.DESCRIPTOR)
 _BODY = pb.PredictRequest.DESCRIPTOR.fields_by_name["body"].number
 _TEXTS = ("text/plain", "text/plain; charset=utf-8", "text/plain;charset=utf-8")
 
@@ -25,34 +28,13 @@ def is_large(data: bytes, bulk: int) -> bool:
     """
     if len(data) <= INLINE_BYTES:
         return False
-    at, left = 0, len(data)
-    for _ in range(_MOST_FIELDS):
-        if at >= len(data):
-            return left > INLINE_BYTES
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        if kind == _VARINT:
-            _, at = _varint(data, at)
-        elif kind == _BYTES:
-            size, at = _varint(data, at)
-            at += size
-            left -= size if tag >> 3 == bulk else 0
-        elif kind in (_FIXED64, _FIXED32):
-            at += 8 if kind == _FIXED64 else 4
-        else:
-            return True
-    raise InferError(400, f"the message has more than {_MOST_FIELDS} fields", "PAYLOAD_MALFORMED")
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(data) and shift < 70:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            break
-    return value, at
+    try:
+        rest = grpc_bounds.without(data, bulk, _MOST_FIELDS)
+    except message.DecodeError:
+        return True
+    if rest is None:
+        raise InferError(400, f"the message has more than {_MOST_FIELDS} fields", "PAYLOAD_MALFORMED")
+    return rest > INLINE_BYTES
 
 
 def is_large_predict(data: bytes) -> bool:
@@ -75,7 +57,10 @@ def with_body(data: bytes) -> tuple[bytes | None, bool]:
 
 
 def parsed(data: bytes) -> pb.PredictRequest | None:
+    """None for what is no message. Raises InferError for more fields than its parsing should cost."""
     try:
+        if grpc_bounds.exceeds(data, _PLAN, _MOST_PARTS):
+            raise InferError(400, _TOO_MANY, "PAYLOAD_MALFORMED")
         return pb.PredictRequest.FromString(data)
     except message.DecodeError:
         return None

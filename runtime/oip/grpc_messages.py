@@ -1,12 +1,13 @@
 """The protocol's messages as our words and back."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from google.protobuf import json_format, message
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
-from runtime import grpc_messages
+from runtime import grpc_bounds, grpc_messages
 from runtime.inference import InferError, InferRequest, InferResponse, ModelMetadata, Tensor
 from runtime.oip import parameters, shared_memory, tensors
 
@@ -16,6 +17,11 @@ _FIELDS = {
     "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
 
+# Room for the tensors that tensors.check_number allows. Typed contents count by their size, so that there are at most
+# 16 MiB of them, as of JSON.
+_MOST_PARTS = 64 * 1024
+_BY_SIZE = {pb.InferTensorContents.DESCRIPTOR.full_name: 256}
+_TOO_MANY = f"the message has more than {_MOST_PARTS} fields, or 16 MiB of typed contents; send tensors raw"
 _RAW = pb.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
 
 Places = dict[str, shared_memory.Place]
@@ -28,10 +34,18 @@ def is_large(data: bytes) -> bool:
 
 
 def parsed(kind: Any, data: bytes) -> Any:
+    """Raises InferError for what is no message, and for more fields than its parsing should cost."""
     try:
+        if grpc_bounds.exceeds(data, _plan(kind), _MOST_PARTS):
+            raise InferError(400, _TOO_MANY, "PAYLOAD_MALFORMED")
         return kind.FromString(data)
     except message.DecodeError:
         raise InferError(400, "the bytes of the request are no message of this RPC", "PAYLOAD_MALFORMED") from None
+
+
+@functools.cache
+def _plan(kind: Any) -> grpc_bounds.Plan:
+    return grpc_bounds.plan(kind.DESCRIPTOR, _BY_SIZE)
 
 
 def plain(data: bytes) -> bytes:

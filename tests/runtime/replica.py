@@ -102,6 +102,13 @@ class Replica:
         return self.process.wait(WAIT_SECONDS)
 
 
+def readers(served: Replica) -> list[int]:
+    """The processes that read large texts for the front."""
+    tasks = pathlib.Path(f"/proc/{served.process.pid}/task").glob("*/children")
+    pids = [int(pid) for task in tasks for pid in task.read_text().split()]
+    return [pid for pid in pids if b"spawn_main" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def read_all(sock: socket.socket) -> bytes:
     parts = []
     with contextlib.suppress(ConnectionResetError):

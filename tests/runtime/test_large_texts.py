@@ -36,13 +36,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[replicas.Replic
         yield found
 
 
-def children(served: replicas.Replica) -> list[int]:
-    """The processes that read for the front."""
-    tasks = pathlib.Path(f"/proc/{served.process.pid}/task").glob("*/children")
-    pids = [int(pid) for task in tasks for pid in task.read_text().split()]
-    return [pid for pid in pids if b"spawn_main" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
 def cpu(pid: int) -> int:
     """Nanoseconds that all threads of a process had."""
     tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
@@ -99,7 +92,7 @@ def test_so_are_those_over_grpc(served: replicas.Replica) -> None:
 
 def test_the_front_does_not_read_them(served: replicas.Replica) -> None:
     served.client.post("/v2/models/demo/infer", json=request())  # so that the process is there
-    [reader] = children(served)
+    [reader] = replicas.readers(served)
     before = cpu(served.process.pid), cpu(reader)
     answer = served.client.post("/v2/models/demo/infer", content=NESTED)
     assert answer.status_code == 400 and "needs the input 't'" in answer.json()["error"]
@@ -110,10 +103,10 @@ def test_the_front_does_not_read_them(served: replicas.Replica) -> None:
 def test_a_reader_that_dies_is_replaced_and_none_outlives_the_front(tmp_path: pathlib.Path) -> None:
     with replicas.running(tmp_path, SOURCE) as served:
         assert served.client.post("/v2/models/demo/infer", json=request()).status_code == 200
-        [first] = children(served)
+        [first] = replicas.readers(served)
         os.kill(first, signal.SIGKILL)
         assert served.client.post("/v2/models/demo/infer", json=request()).status_code == 200
-        [second] = children(served)
+        [second] = replicas.readers(served)
         assert second != first
         served.process.kill()
         replicas.wait_for(lambda: not pathlib.Path(f"/proc/{second}/cmdline").exists() or not _line(second))
