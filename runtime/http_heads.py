@@ -4,6 +4,9 @@ A head that came before is known by its bytes, so its request costs one look-up 
 request or its trace, as a gateway does for each, is cut out before the look-up and handed over beside the head.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import httptools
 
 from runtime import errors, tracing
@@ -122,6 +125,31 @@ class Heads:
             self.seen.clear()
         head.be_shared(size)
         self.seen[cut[0]] = head
+
+
+def made(
+    parser: Any, url: bytes, known: dict[bytes, bytes], fields: list[bytes], takes_encoded: Callable[[bytes], bool]
+) -> Head:
+    """From what was parsed of a request; `fields` are names and values of its headers in turn."""
+    method, old = b"GET", False
+    if url:
+        method, old = parser.get_method(), parser.get_http_version() == "1.0"
+    head = Head(method, target(url), known, keep_alive=parser.should_keep_alive(), old=old)
+    if head.encoding and head.failure is None and not takes_encoded(head.fields[1]):
+        head.failure = errors.encoded(head.encoding)
+    if ATTEMPT_HEADER in known:
+        pairs = zip(fields[::2], fields[1::2], strict=True)
+        head.headers = [part for pair in pairs if pair[0] != ATTEMPT_HEADER for part in pair]
+    else:
+        head.headers = fields
+    return head
+
+
+def is_shared(url: bytes, known: dict[bytes, bytes]) -> bool:
+    """Whether the body goes to a worker as it is: a payload, or binary tensors (oip/http_request.py)."""
+    if url[:2] in (b"/", b"/?"):
+        return True
+    return url.startswith(b"/v2/") and b"inference-header-content-length" in known and b"content-encoding" not in known
 
 
 def attempt(told: bytes) -> int:

@@ -10,11 +10,11 @@ from typing import Any
 
 import httptools
 
-from runtime import errors, slabs
+from runtime import errors, http_steps, slabs
 from runtime import http_messages as messages
 from runtime.bodies import FREE_BYTES
 from runtime.http_exchange import Exchange
-from runtime.http_heads import ATTEMPT_HEADER, MAX_HEAD_BYTES, Head, named, target
+from runtime.http_heads import MAX_HEAD_BYTES, Head, is_shared, made, named
 from runtime.http_ports import Door
 
 _MAX_PIPELINED = 16
@@ -41,6 +41,8 @@ class Connection(asyncio.Protocol):
         self._pumping = False
         self._refused = False
         self._whole: Head | None = None  # of the last request that was whole
+        self._steps = http_steps.Steps()
+        self._going_on = False
         self._crowded = False  # too many requests wait behind the active one
         self._reading = True
         self._head_bytes = 0
@@ -76,6 +78,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self._steps.rest:
+            self._steps.rest += data
+            return
         if self.head_since or self.body_since:
             self._more(data)
             return
@@ -93,14 +98,11 @@ class Connection(asyncio.Protocol):
                 return
         self._whole = None
         self._parse(data)
-        if self._whole is not None and not (self.head_since or self.body_since or self._chunks):
+        if self._whole is not None and not (self.head_since or self.body_since or self._chunks or self._steps.rest):
             self.door.heads.keep(data, self._size, self._whole, self._known, self._fields[::2])
 
     def _more(self, data: bytes) -> None:
         """Of a request that had begun."""
-        if self._loan is not None:
-            self._fill(self._loan, data)
-            return
         fields, size = self._fields, self._size
         if self.head_since:
             self._head_bytes += len(data)
@@ -112,28 +114,50 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > MAX_HEAD_BYTES:
             self.refuse(errors.HEAD_TOO_LARGE)
 
-    def _fill(self, loan: slabs.Loan, data: bytes) -> None:
-        """The rest of a large body of known length, past the parser, which would copy it twice."""
+    def _fill(self, loan: slabs.Loan, data: bytes) -> int:
+        """The rest of a large body of known length, past the parser, which would copy it twice; returns bytes used."""
         left = loan.size - loan.filled
         self.on_body(data[:left] if len(data) > left else data)
-        if self._refused or loan.filled < loan.size:
-            return
-        head, self._parser = self._head(), httptools.HttpRequestParser(self)
-        self._complete(head)
-        if len(data) > left:
-            self.data_received(data[left:])
+        if not self._refused and loan.filled >= loan.size:
+            head, self._parser = self._head(), httptools.HttpRequestParser(self)
+            self._complete(head)
+        return min(left, len(data))
 
     def _parse(self, data: bytes) -> None:
+        """As much as one turn of the event loop has time for."""
+        steps, at = self._steps, 0
+        steps.begin()
+        while at < len(data) and not self._refused:
+            if steps.over or self._crowded or self.waits_since:
+                steps.rest = data[at:]
+                self._read_or_not()
+                return
+            if self._loan is not None:
+                at += self._fill(self._loan, data[at:])
+            else:
+                left = self._length - self._size if self._length else 0
+                at += self._feed(data[at : at + steps.size(bool(self.body_since), left)])
+                if len(self._chunks) > 1:
+                    steps.settle(self._chunks)
+
+    def _feed(self, data: bytes) -> int:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             # An upgrade is an offer that may be ignored; the request itself was whole.
             self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
+            return int(upgrade.args[0])
         except httptools.HttpParserError:
             self.refuse(errors.MALFORMED)
+        return len(data)
+
+    def _go_on(self) -> None:
+        """With what the turns before had no time for."""
+        self._going_on = False
+        data, self._steps.rest = self._steps.rest, b""
+        if data and not self._refused:
+            self._parse(data)
+            self._read_or_not()
 
     def pause_writing(self) -> None:
         self.stalled = True
@@ -158,6 +182,7 @@ class Connection(asyncio.Protocol):
         self._fields: list[bytes] = []
         self._known: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
+        self._length = 0  # of a body that says it before
         self._loan: slabs.Loan | None = None  # where a large body goes instead
         self._size = 0
         self.began = now
@@ -175,22 +200,19 @@ class Connection(asyncio.Protocol):
         self.head_since, self._head_bytes = 0.0, 0
         self.body_since = self.began
         known = self._read_fields()
+        self._length = int(known.get(b"content-length", 0))
+        self._steps.seen = self._steps.joined = 0
         if len(self._url) + sum(map(len, self._fields)) + 2 * len(self._fields) > MAX_HEAD_BYTES:
             self.refuse(errors.HEAD_TOO_LARGE)
-        elif (length := known.get(b"content-length")) and int(length) > self.door.max_body:
+        elif self._length > self.door.max_body:
             self.refuse(errors.TOO_LARGE)
         elif (expect := known.get(b"expect")) is not None:
             if expect.lower() != b"100-continue":
                 self.refuse(errors.EXPECTATION)
             elif self.active is None:
                 self.write(messages.CONTINUE)
-        elif (
-            length
-            and int(length) >= slabs.LEAST_BYTES
-            and self.door.slab is not None
-            and (self._url[:2] in (b"/", b"/?") or _has_tensors(self._url, known))
-        ):
-            self._loan = self.door.slab.take(int(length))
+        elif self._length >= slabs.LEAST_BYTES and self.door.slab is not None and is_shared(self._url, known):
+            self._loan = self.door.slab.take(self._length)
 
     def _read_fields(self) -> dict[bytes, bytes]:
         """The headers by their names in lower case."""
@@ -247,6 +269,7 @@ class Connection(asyncio.Protocol):
         else:
             exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks = []
+        self._steps.request()
         if self._taken:
             exchange.held, self._taken = self._taken, 0
             self.door.bodies.keep(self, exchange.held)
@@ -260,19 +283,7 @@ class Connection(asyncio.Protocol):
 
     def _head(self) -> Head:
         """From what was parsed."""
-        parser, url, known = self._parser, self._url, self._known
-        method, old = b"GET", False
-        if url:
-            method, old = parser.get_method(), parser.get_http_version() == "1.0"
-        head = Head(method, target(url), known, keep_alive=parser.should_keep_alive(), old=old)
-        if head.encoding and head.failure is None and not self.door.takes_encoded(head.fields[1]):
-            head.failure = errors.encoded(head.encoding)
-        if ATTEMPT_HEADER in known:
-            pairs = zip(self._fields[::2], self._fields[1::2], strict=True)
-            head.headers = [part for pair in pairs if pair[0] != ATTEMPT_HEADER for part in pair]
-        else:
-            head.headers = self._fields
-        return head
+        return made(self._parser, self._url, self._known, self._fields, self.door.takes_encoded)
 
     # In order, one at a time.
 
@@ -281,7 +292,7 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self._refused = True
-        self._chunks, self._loan = [], None
+        self._chunks, self._loan, self._steps.rest = [], None, b""
         self._drop_body()
         self.head_since = self.body_since = 0.0
         self._read_fields()
@@ -326,6 +337,11 @@ class Connection(asyncio.Protocol):
 
     def _read_or_not(self) -> None:
         wanted = not (self._crowded or self.waits_since)
+        if wanted and self._steps.rest:
+            wanted = False
+            if not self._going_on:
+                self._going_on = True
+                asyncio.get_running_loop().call_soon(self._go_on)
         if wanted != self._reading and not self._transport.is_closing():
             self._reading = wanted
             if wanted:
@@ -381,8 +397,3 @@ class Connection(asyncio.Protocol):
     def unsent(self) -> int:
         size: int = self._transport.get_write_buffer_size()
         return size
-
-
-def _has_tensors(url: bytes, known: dict[bytes, bytes]) -> bool:
-    """Whether the body is binary tensors, which go to a worker as they are (oip/http_request.py)."""
-    return url.startswith(b"/v2/") and b"inference-header-content-length" in known and b"content-encoding" not in known
