@@ -122,7 +122,7 @@ def reference() -> str:
         lines += [f"## {title}", "", "| Field | Type | Default | Era | Meaning |", "|---|---|---|---|---|"]
         lines += [_row(field) for field in chosen]
         lines.append("")
-    return "\n".join(lines) + _REFUSED
+    return "\n".join([*lines, _REFUSED])
 
 
 def _groups() -> list[tuple[str, list[Field]]]:

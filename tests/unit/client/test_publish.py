@@ -20,6 +20,12 @@ def test_the_reference_is_in_step() -> None:
     assert published == publish.reference(), "run `python -m cortex_client.project.publish docs`"
 
 
+def test_every_heading_of_the_reference_stands_alone() -> None:
+    lines = publish.reference().splitlines()
+    around = [lines[at - 1 : at + 2 : 2] for at, line in enumerate(lines) if line.startswith("## ")]
+    assert len(around) > 5 and all(pair == ["", ""] for pair in around)
+
+
 def test_the_commands_page_is_in_step() -> None:
     published = (ROOT / "docs/reference/cli.md").read_text()
     assert published == manual.render(), "run `python -m cortex_client.cli.manual docs/reference/cli.md`"
