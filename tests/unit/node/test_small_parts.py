@@ -218,9 +218,10 @@ def test_kills_of_an_earlier_run_are_not_held_against_a_new_one(tmp_path: pathli
 
 def test_the_environment_of_a_replica_is_small() -> None:
     wish = dataclasses.replace(_WISH, cpu_millis=3500, worker_processes=2)
-    given = {"PATH": "/bin", "SECRET": "x", "OTEL_SERVICE_NAME": "y", "CORTEX_HOME": "/h"}
+    given = {"PATH": "/bin", "SECRET": "x", "OTEL_SERVICE_NAME": "y", "CORTEX_HOME": "/h", "CORTEX_TRITON": "off"}
     found = process.replica_environment(given, wish)
     assert found["OMP_NUM_THREADS"] == "2"
+    assert found["CORTEX_TRITON"] == "off"
     assert {"PATH", "OTEL_SERVICE_NAME"} <= set(found) and not {"SECRET", "CORTEX_HOME"} & set(found)
     assert process.replica_environment({}, _WISH)["OMP_NUM_THREADS"] == "1"
 
