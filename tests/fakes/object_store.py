@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 from awscrt import checksums
@@ -103,6 +104,17 @@ class Store:
             left: int = getattr(self.faults, name)
             setattr(self.faults, name, max(0, left - 1))
             return left > 0
+
+
+@contextlib.contextmanager
+def running(folder: pathlib.Path) -> Iterator[Store]:
+    """A store whose `bucket` is empty; its objects are files below `folder`."""
+    (folder / "bucket").mkdir(parents=True)
+    store = Store(folder)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 class _Connection:

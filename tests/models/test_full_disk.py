@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 
 import pytest
 
@@ -38,14 +37,6 @@ SCRIPT = """
 
     asyncio.run(main())
 """
-
-
-@pytest.fixture
-def store(tmp_path: pathlib.Path) -> Iterator[object_store.Store]:
-    (tmp_path / "objects" / "bucket").mkdir(parents=True)
-    made = object_store.Store(tmp_path / "objects")
-    yield made
-    made.close()
 
 
 def test_a_full_disk_drops_what_nobody_holds_and_then_says_what_is_missing(

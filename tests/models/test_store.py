@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -23,14 +23,6 @@ from tests.fakes import object_store
 from tests.runtime import replica as replicas
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def store(tmp_path: pathlib.Path) -> Iterator[object_store.Store]:
-    (tmp_path / "objects" / "bucket").mkdir(parents=True)
-    made = object_store.Store(tmp_path / "objects")
-    yield made
-    made.close()
 
 
 def put(store: object_store.Store, key: str, size: int, seed: int = 0) -> bytes:

@@ -33,10 +33,8 @@ class PythonPredictor:
 
 @pytest.fixture
 def store(tmp_path: pathlib.Path) -> Iterator[object_store.Store]:
-    (tmp_path / "objects" / "bucket").mkdir(parents=True)
-    made = object_store.Store(tmp_path / "objects")
-    yield made
-    made.close()
+    with object_store.running(tmp_path / "objects") as made:
+        yield made
 
 
 def config(tmp_path: pathlib.Path) -> dict[str, Any]:
