@@ -10,8 +10,11 @@ from runtime import guard
 def main(watch: guard.Guard) -> int:
     # Here and not above, so that the guard is a copy of next to nothing.
     import argparse
+    import gc
     import pathlib
     import resource
+
+    gc.disable()  # modules are made to stay: collections among them take time and free nothing
 
     from runtime import config, head_start
     from runtime.shim import parent
@@ -33,10 +36,17 @@ def main(watch: guard.Guard) -> int:
     # The heavy ones come only now, as the fork server imports meanwhile.
     import uvloop
 
-    from runtime import front, logs, user_service
+    from runtime import front, logs
 
     log = logs.LogFile(settings.log_file, settings.log_level)
-    settings, service = user_service.prepare(settings)
+    service = None
+    if settings.protobuf_path:
+        from runtime import user_service
+
+        settings, service = user_service.prepare(settings)
+    # What is imported stays: no collection need look at it again.
+    gc.freeze()
+    gc.enable()
 
     async def run() -> int:
         return await front.Replica(settings, log, watch, service, running).run()

@@ -1,7 +1,6 @@
 """The HTTP server: listens, routes the few paths there are, and sweeps connections that keep it waiting."""
 
 import asyncio
-import email.utils
 import itertools
 import json
 import os
@@ -191,7 +190,7 @@ class HttpDoor:
 
     def _tick(self) -> None:
         self.time = self.now()
-        self.date = email.utils.formatdate(usegmt=True).encode()
+        self.date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime()).encode()
 
     def _check(self, connection: Connection, now: float) -> None:
         if connection.closing_since:

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -133,6 +132,8 @@ def _shared_page() -> tuple[int, mmap.mmap]:
     if sys.platform.startswith("linux"):
         fd = os.memfd_create("cortex-progress")
     else:
+        import tempfile
+
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
     os.ftruncate(fd, mmap.PAGESIZE)

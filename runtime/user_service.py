@@ -56,8 +56,6 @@ class Service:
 
 def prepare(settings: Settings) -> tuple[Settings, Service | None]:
     """Settings whose workers serve the service. What is wrong with it reaches the user as a failure to load."""
-    if not settings.protobuf_path:
-        return settings, None
     service: Service | None = None
     try:
         if settings.batching is not None:

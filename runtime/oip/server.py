@@ -1,7 +1,6 @@
 """What the server says of itself."""
 
 import functools
-import importlib.metadata
 
 NAME = "cortex"
 EXTENSIONS = (
@@ -18,6 +17,8 @@ EXTENSIONS = (
 
 @functools.cache
 def version() -> str:
+    import importlib.metadata  # few callers ask, and every start would wait for it
+
     try:
         return importlib.metadata.version("cortex-platform")
     except importlib.metadata.PackageNotFoundError:

@@ -3,6 +3,7 @@
 The folder is loaded as the package `_cortex_shim`, so that none of its module names can meet one of the user's.
 """
 
+import gc
 import importlib.util
 import os
 import sys
@@ -24,4 +25,7 @@ def _load() -> None:
 if __name__ == "__main__":
     _load()
     _, kind, front, *fds = sys.argv
-    importlib.import_module("_cortex_shim." + kind).main([int(fd) for fd in fds], int(front))
+    gc.disable()  # modules are made to stay: collections among them take time and free nothing
+    module = importlib.import_module("_cortex_shim." + kind)
+    gc.enable()
+    module.main([int(fd) for fd in fds], int(front))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import collections
 import collections.abc
+import datetime
 import enum
 import json
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -71,27 +73,28 @@ def _default(value: Any) -> Any:
     """One step towards JSON, for the types the standard encoder does not know."""
     if hasattr(value, "tolist"):  # numpy arrays and scalars, torch tensors, pandas series
         return value.tolist()
-    # Few answers have any of these, and a start need not wait for their modules.
-    import dataclasses
-    import datetime
-    import decimal
-    import uuid
+    if hasattr(type(value), "__dataclass_fields__"):
+        import dataclasses
 
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() and value.as_tuple().exponent == 0 else float(value)
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
+    if _is_a("decimal", "Decimal", value):
+        return int(value) if value == value.to_integral_value() and value.as_tuple().exponent == 0 else float(value)
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, (uuid.UUID, os.PathLike)):
+    if isinstance(value, os.PathLike) or _is_a("uuid", "UUID", value):
         return str(value)
     if isinstance(value, (set, frozenset, collections.deque, range, map, filter, zip)):
         return list(value)
     return _by_method(value)
+
+
+def _is_a(module: str, name: str, value: Any) -> bool:
+    """Whoever has a value of the type has imported its module, so no start of a worker waits for that."""
+    return isinstance(value, getattr(sys.modules.get(module), name, ()))
 
 
 def _by_method(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import email.utils
 from collections.abc import AsyncIterator
 
 import pytest
@@ -51,6 +52,11 @@ async def test_who_keeps_us_waiting_is_let_go(door: http_door.HttpDoor, sent: by
     async with asyncio.timeout(5):
         while door.connections:
             await asyncio.sleep(0.01)
+
+
+async def test_its_clock_speaks_http(door: http_door.HttpDoor) -> None:
+    told = door.date.decode()
+    assert email.utils.format_datetime(email.utils.parsedate_to_datetime(told), usegmt=True) == told
 
 
 HALF = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n" + b"x" * 150_000

@@ -43,7 +43,8 @@ def test_each_can_be_the_first_to_be_imported(name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("runtime.front", ("opentelemetry", "structlog", "grpc", "sqlalchemy")),
+        ("runtime.front", ("opentelemetry", "structlog", "grpc", "sqlalchemy", "email", "tempfile", "zlib")),
+        ("runtime.oip.grpc_servicer", ("importlib.metadata", "opentelemetry")),
         ("runtime.head_start", ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc")),
         ("runtime.shim.fork_server", ("asyncio", "ssl", "dataclasses", "decimal", "uuid", "platform")),
     ],
