@@ -23,8 +23,9 @@ class Policy:
     settled: float = 30.0
     kill_margin: float = 2.0
     crash_loop: int = 3
-    poll_starting: float = 0.03
+    poll_starting: float = 0.01
     poll_ready: float = 0.2
+    poll_share: float = 0.05  # a start is noticed no later than by this share of what it has taken
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,7 +71,10 @@ def _running(record: model.Record, launch: model.Launch, seen: model.Observation
     if ready and launch.ready_time is None:
         launch = dataclasses.replace(launch, ready_time=now)
         record = dataclasses.replace(record, launch=launch, ready_time=now, unready_crashes=0)
-    return Plan(record, wait=policy.poll_ready if launch.ready_time else policy.poll_starting)
+    if launch.ready_time is not None:
+        return Plan(record, wait=policy.poll_ready)
+    since = policy.poll_share * (now - launch.time)
+    return Plan(record, wait=min(policy.poll_ready, max(policy.poll_starting, since)))
 
 
 def _over_memory(record: model.Record, seen: model.Observation, now: float) -> model.Failure | None:

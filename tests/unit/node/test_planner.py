@@ -56,6 +56,14 @@ def test_what_is_done(record: model.Record, seen: model.Observation, steps: tupl
     assert _plan(record, seen).steps == steps
 
 
+@pytest.mark.parametrize(("age", "wait"), [(0.0, 0.01), (0.19, 0.01), (1.0, 0.05), (4.0, 0.2), (1000.0, 0.2)])
+def test_a_short_start_is_looked_at_often_and_a_long_one_seldom(age: float, wait: float) -> None:
+    record = _running(time=_NOW - age)
+    assert _plan(record, _seen(report=None)).wait == pytest.approx(wait)
+    ready = dataclasses.replace(record, launch=model.Launch(_ID, _NOW - age, ready_time=_NOW))
+    assert _plan(ready, _seen(report=None)).wait == pytest.approx(0.2)
+
+
 def test_sigterm_is_sent_once() -> None:
     first = _plan(dataclasses.replace(_running(), stop=model.StopIntent(60)), _seen())
     assert first.record.stop == model.StopIntent(60, _NOW)
