@@ -5,36 +5,53 @@ its bytes in OTLP (opentelemetry.proto.trace.v1.Span), put together from parts m
 exporter does the sending, with all it reads from OTEL_EXPORTER_*.
 """
 
-import functools
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-_BATCH = 512
+_BATCH = 2048
+_BATCH_BYTES = 2 * 1024 * 1024  # a collector takes 4 MiB at once, unless told otherwise
 _LIMIT = 65_536  # spans that wait while the collector is slow or away; beyond it they are dropped
 _LEAST_PERIOD = 0.05
 SERVER, INTERNAL = 2, 1
 _TIMES = struct.Struct("<BQBQ")
-_DOUBLE = struct.Struct("<d")
+DOUBLE = struct.Struct("<d")
 _START, _END = 7 << 3 | 1, 8 << 3 | 1
-_FAILED = b"\x7a\x02\x18\x02"  # status: error
+PARENT_SIZE = 10
 
 
-def span(
-    ids: tuple[bytes, bytes, bytes], times: tuple[int, int], constant: bytes, varying: bytes, *, failed: bool
-) -> bytes:
-    """`ids`: of the trace, the span and its parent, if it has one; `times` in nanoseconds."""
-    trace, own, parent = ids
-    above = b'"\x08' + parent if parent else b""
-    began, ended = times
-    body = b"\x0a\x10%b\x12\x08%b%b%b%b%b%b" % (
-        trace, own, above, _TIMES.pack(_START, began, _END, ended), constant, varying, _FAILED if failed else b"",
-    )  # fmt: skip
-    return _field(2, body)  # of a ScopeSpans
+def span(ids: tuple[bytes, bytes, bytes], when: tuple[int, int], told: bytes) -> bytes:
+    """`ids`: of the trace, the span and its parent; `when` in nanoseconds; `told`: what else there is to say."""
+    trace, own, above = ids
+    return shape(PARENT_SIZE, told) % (trace, own, parent(above), times(*when))
 
 
-@functools.lru_cache(maxsize=1024)
+def shape(above: int, *told: bytes | int) -> bytes:
+    """A span to be filled in with %: ids of the trace and of itself, `parent`, `times`, then what is `told`.
+
+    `above` is the length of what `parent` gives, or 0; a number in `told` stands for a value of that many bytes.
+    """
+    parts = (b"\x0a\x10", 16, b"\x12\x08", 8, above, _TIMES.size, *told)
+    size = sum(part if isinstance(part, int) else len(part) for part in parts)
+    before = _begin(2, size).replace(b"%", b"%%")  # of a ScopeSpans
+    return before + b"".join([b"%b" if isinstance(part, int) else part.replace(b"%", b"%%") for part in parts])
+
+
+def parent(own: bytes) -> bytes:
+    """The span above."""
+    return b'"\x08' + own
+
+
+def times(began: int, ended: int) -> bytes:
+    """In nanoseconds."""
+    return _TIMES.pack(_START, began, _END, ended)
+
+
+def failed(is_failed: bool) -> bytes:
+    return b"\x7a\x02\x18\x02" if is_failed else b""  # status: error
+
+
 def described(name: str, kind: int, attributes: tuple[tuple[str, str], ...] = ()) -> bytes:
     """The part of a span that many have."""
     return _field(5, name.encode()) + bytes([6 << 3, kind]) + b"".join(text(key, value) for key, value in attributes)
@@ -55,29 +72,19 @@ def state(told: str) -> bytes:
     return _field(3, told.encode()) if told else b""
 
 
-@functools.lru_cache(maxsize=1024)
 def number(key: str, value: int) -> bytes:
     return _attribute(key, b"\x18" + _varint(value))
 
 
-@functools.lru_cache(maxsize=64)
-def _before_double(key: str) -> bytes:
-    return _attribute(key, b"\x21" + _DOUBLE.pack(0.0))[: -_DOUBLE.size]
+def before_double(key: str) -> bytes:
+    """An attribute up to its value, which is eight bytes."""
+    return _attribute(key, b"\x21" + DOUBLE.pack(0.0))[: -DOUBLE.size]
 
 
-def double(key: str, value: float) -> bytes:
-    return _before_double(key) + _DOUBLE.pack(value)
-
-
-@functools.lru_cache(maxsize=1024)
-def _before_text(key: str, size: int) -> bytes:
+def before_text(key: str, size: int) -> bytes:
+    """An attribute up to its value of `size` bytes."""
     whole = text(key, "x" * size)
     return whole[: len(whole) - size]
-
-
-def ascii_text(key: str, value: bytes) -> bytes:
-    """An attribute, of a value that is bytes already."""
-    return _before_text(key, len(value)) + value
 
 
 def _attribute(key: str, value: bytes) -> bytes:
@@ -85,8 +92,11 @@ def _attribute(key: str, value: bytes) -> bytes:
 
 
 def _field(tag: int, data: bytes) -> bytes:
-    size = len(data)
-    return bytes((tag << 3 | 2, size)) + data if size < 128 else bytes((tag << 3 | 2,)) + _varint(size) + data
+    return _begin(tag, len(data)) + data
+
+
+def _begin(tag: int, size: int) -> bytes:
+    return bytes((tag << 3 | 2,)) + _varint(size)
 
 
 def _varint(value: int) -> bytes:
@@ -101,7 +111,7 @@ def _varint(value: int) -> bytes:
 class Outgoing:
     """Spans that wait to be sent. `send` is called on a thread."""
 
-    def __init__(self, send: Callable[[list[bytes]], None], period: float) -> None:
+    def __init__(self, send: Callable[[Sequence[bytes]], None], period: float) -> None:
         self._send = send
         self._period = max(period, _LEAST_PERIOD)
         self._spans: list[bytes] = []
@@ -110,10 +120,11 @@ class Outgoing:
         self._thread = threading.Thread(target=self._run, name="cortex-spans", daemon=True)
         self._thread.start()
 
-    def add(self, *spans: bytes) -> None:
+    def add(self, spans: bytes) -> None:
+        """One, or several in one piece."""
         if len(self._spans) >= _LIMIT:
             return
-        self._spans += spans
+        self._spans.append(spans)
         if len(self._spans) >= _BATCH:
             self._wake.set()
 
@@ -122,14 +133,26 @@ class Outgoing:
             self._wake.wait(self._period)
             self._wake.clear()
             spans, self._spans = self._spans, []
-            for at in range(0, len(spans), _BATCH):
-                self._send(spans[at : at + _BATCH])
+            for batch in batches(spans):
+                self._send(batch)
 
     def close(self, seconds: float) -> None:
         """Sends what is left, for as long as that may take."""
         self._over = True
         self._wake.set()
         self._thread.join(seconds)
+
+
+def batches(spans: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """In order, each small enough to be taken; one that is not, for its own size, goes alone."""
+    for at in range(0, len(spans), _BATCH):
+        batch = spans[at : at + _BATCH]
+        if len(batch) > 1 and sum(map(len, batch)) > _BATCH_BYTES:
+            middle = len(batch) // 2
+            yield from batches(batch[:middle])
+            yield from batches(batch[middle:])
+        else:
+            yield batch
 
 
 class _Stub:

@@ -3,6 +3,7 @@
 Spans are made on behalf of the workers, which report how long the user's code took: user environments need no SDK.
 """
 
+import binascii
 import contextlib
 import functools
 import re
@@ -16,7 +17,7 @@ from runtime.inference import InferError, InferRequest
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 TRACEPARENT_FIELD = 5  # of the request head
-_SHARES = 4  # what a call's span knows beyond its begin, once it shares a batch's
+_SHARES = 2  # what a call's span knows of its run, once it shares a batch's
 _LAST_SECONDS = 5.0
 _KEPT = 256
 
@@ -154,28 +155,27 @@ class Records(Spans):
         super().__init__(tracing, api)
         self._api = api
         self._sampler = sampler
-        self._described: dict[tuple[bytes, bytes], bytes] = {}
-        self._predict = span_export.described("predict", span_export.INTERNAL)
+        self._shapes: dict[tuple[bytes, bytes, int, int, int, int], tuple[bytes, bytes]] = {}
         self._outgoing, self._end_export = span_export.open_exporter(collector, tracing.resource, environ)
 
     def begin(self, call: Call) -> None:
         told = call.fields[TRACEPARENT_FIELD]
         trace = self._sampler.decide(told)
         if trace is not None:
-            parent = bytes.fromhex(told[36:52].decode()) if told else b""
-            state = _header(call.fields, b"tracestate") if told else ""
-            call.span = (trace, parent, state, sampling.draw(64).to_bytes(8, "big"), time.time_ns())
+            parent = span_export.parent(bytes.fromhex(told[36:52].decode())) if told else b""
+            state = span_export.state(_header(call.fields, b"tracestate")) if told else b""
+            ids = sampling.draw(128).to_bytes(16, "big")
+            call.span = (trace, parent, state, ids[:8], time.time_ns(), ids[8:])
 
     def dispatched(self, call: Call) -> None:
-        trace, parent, state, server, began, *ran = call.span
+        trace, parent, state, server, began, predict, *ran = call.span
         if len(ran) == _SHARES:  # its worker died before it began, and another one gets it
             ran[-1].end()
-        predict = sampling.draw(64).to_bytes(8, "big")
-        told = b"00-%b-%b-01" % (trace.hex().encode(), predict.hex().encode())
+        told = b"00-%b-%b-01" % (binascii.hexlify(trace), binascii.hexlify(predict))
         call.fields[TRACEPARENT_FIELD] = told
         if self.headers_read:
             _replace_header(call.fields, b"traceparent", told)
-        call.span = (trace, parent, state, server, began, predict, time.time_ns(), call.queued_for)
+        call.span = (trace, parent, state, server, began, predict, time.time_ns())
 
     def batched(self, calls: Sequence[Call]) -> None:
         traced = [call.span for call in calls if call.span is not None]
@@ -191,33 +191,47 @@ class Records(Spans):
         varying += b"".join([span_export.link(member[0], member[5]) for member in members])
         constant = span_export.described("batch", span_export.INTERNAL, (("cortex.api", self._api),))
         ids = (first[0], sampling.draw(64).to_bytes(8, "big"), first[5])
-        self._outgoing.add(span_export.span(ids, (began, time.time_ns()), constant, varying, failed=False))
+        self._outgoing.add(span_export.span(ids, (began, time.time_ns()), constant + varying))
 
     def end(self, call: Call) -> None:
-        ended, failed = time.time_ns(), call.status >= 500
-        trace, parent, state, server, began, *ran = call.span
+        ended = time.time_ns()
+        trace, parent, state, server, began, predict, *ran = call.span
         call.span = None
-        method, path = call.fields[0], call.fields[1]
-        constant = self._described.get((method, path)) or self._describe(method, path)
-        varying = span_export.number("http.response.status_code", call.status)
-        varying += span_export.ascii_text("cortex.request_id", call.fields[4]) + span_export.state(state)
-        spans = [span_export.span((trace, server, parent), (began, ended), constant, varying, failed=failed)]
-        if ran:
-            predict, started, queued = ran[:3]
-            if len(ran) == _SHARES:
-                ran[-1].end()
-            varying = span_export.double("cortex.queue_time_ms", round(queued * 1e3, 3))
-            constant = self._predict
-            spans.append(span_export.span((trace, predict, server), (started, ended), constant, varying, failed=failed))
-        self._outgoing.add(*spans)
+        fields = call.fields
+        name = fields[4]
+        key = (fields[0], fields[1], call.status, len(parent), len(name), len(state))
+        alone, both = self._shapes.get(key) or self._shape(*key)
+        if not ran:
+            self._outgoing.add(alone % (trace, server, parent, span_export.times(began, ended), name, state))
+            return
+        if len(ran) == _SHARES:
+            ran[-1].end()
+        queued = span_export.DOUBLE.pack(round(call.queued_for * 1e3, 3))
+        self._outgoing.add(
+            both
+            % (
+                trace, server, parent, span_export.times(began, ended), name, state,
+                trace, predict, span_export.parent(server), span_export.times(ran[0], ended), queued,
+            )
+        )  # fmt: skip
 
-    def _describe(self, told_method: bytes, told_path: bytes) -> bytes:
+    def _shape(
+        self, told_method: bytes, told_path: bytes, status: int, parent: int, request_id: int, state: int
+    ) -> tuple[bytes, bytes]:
+        """Spans of calls that are alike but for ids and times: the server's alone, and with the predictor's."""
         method, path = told_method.decode("latin-1"), told_path.decode("latin-1")
         name = method[1:] if method.startswith("/") else f"{method} /"  # an RPC of a user's own service
         attributes = (("cortex.api", self._api), ("http.request.method", method), ("url.path", path))
-        found = span_export.described(name, span_export.SERVER, attributes)
-        if len(self._described) < _KEPT:
-            self._described[told_method, told_path] = found
+        constant = span_export.described(name, span_export.SERVER, attributes)
+        constant += span_export.number("http.response.status_code", status) + span_export.failed(status >= 500)
+        server = span_export.shape(
+            parent, constant, span_export.before_text("cortex.request_id", request_id), request_id, state
+        )
+        constant = span_export.described("predict", span_export.INTERNAL) + span_export.failed(status >= 500)
+        queued = span_export.before_double("cortex.queue_time_ms")
+        found = server, server + span_export.shape(span_export.PARENT_SIZE, constant, queued, span_export.DOUBLE.size)
+        if len(self._shapes) < _KEPT:
+            self._shapes[told_method, told_path, status, parent, request_id, state] = found
         return found
 
     def shutdown(self) -> None:

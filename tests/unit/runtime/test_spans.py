@@ -13,20 +13,24 @@ LONG = "x" * 300
 
 
 @pytest.mark.parametrize("parent", [PARENT, b""])
-def test_a_span_reads_as_it_was_meant(parent: bytes) -> None:
-    constant = span_export.described("POST /", span_export.SERVER, (("cortex.api", LONG), ("url.path", "/")))
-    varying = span_export.number("http.response.status_code", 503) + span_export.text("cortex.request_id", "r-1")
-    varying += span_export.double("cortex.queue_time_ms", 1.5) + span_export.state("a=b")
-    data = span_export.span((TRACE, OWN, parent), (10**18, 10**18 + 5), constant, varying, failed=True)
-    spans: Any = trace_pb2.ScopeSpans.FromString(data)
+@pytest.mark.parametrize("name", [b"r-1", b"%s" * 20, b"z" * 200])
+def test_a_span_reads_as_it_was_meant(parent: bytes, name: bytes) -> None:
+    constant = span_export.described("GET /%b", span_export.SERVER, (("cortex.api", LONG), ("url.path", "/100%")))
+    constant += span_export.number("http.response.status_code", 503) + span_export.failed(True)
+    above = span_export.parent(parent) if parent else b""
+    queued = span_export.before_double("cortex.queue_time_ms")
+    before = span_export.before_text("cortex.request_id", len(name))
+    shape = span_export.shape(len(above), constant, before, len(name), queued, 8, len(span_export.state("a=b")))
+    filled = (TRACE, OWN, above, span_export.times(10**18, 10**18 + 5), name, span_export.DOUBLE.pack(1.5))
+    spans: Any = trace_pb2.ScopeSpans.FromString(shape % (*filled, span_export.state("a=b")))
     [found] = spans.spans
     assert (found.trace_id, found.span_id, found.parent_span_id) == (TRACE, OWN, parent)
-    assert (found.name, found.kind, found.trace_state) == ("POST /", trace_pb2.Span.SPAN_KIND_SERVER, "a=b")
+    assert (found.name, found.kind, found.trace_state) == ("GET /%b", trace_pb2.Span.SPAN_KIND_SERVER, "a=b")
     assert (found.start_time_unix_nano, found.end_time_unix_nano) == (10**18, 10**18 + 5)
     assert found.status.code == trace_pb2.Status.STATUS_CODE_ERROR
     values = {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in found.attributes}
     assert values == {
-        "cortex.api": LONG, "url.path": "/", "http.response.status_code": 503, "cortex.request_id": "r-1",
+        "cortex.api": LONG, "url.path": "/100%", "http.response.status_code": 503, "cortex.request_id": name.decode(),
         "cortex.queue_time_ms": 1.5,
     }  # fmt: skip
 
@@ -71,6 +75,15 @@ def test_an_unknown_sampler_is_left_to_the_sdk() -> None:
 def test_what_waits_is_sent_at_the_end() -> None:
     sent: list[bytes] = []
     outgoing = span_export.Outgoing(sent.extend, 3600)
-    outgoing.add(b"a", b"b")
+    outgoing.add(b"a")
+    outgoing.add(b"b")
     outgoing.close(10)
     assert sent == [b"a", b"b"]
+
+
+def test_a_batch_is_no_larger_than_a_collector_takes() -> None:
+    spans = [bytes([n % 256]) * size for n, size in enumerate([1000] * 3000 + [900_000] * 5 + [5_000_000] + [10] * 10)]
+    batches = list(span_export.batches(spans))
+    assert [span for batch in batches for span in batch] == spans
+    assert all(len(batch) == 1 or sum(map(len, batch)) <= 4 * 1024 * 1024 for batch in batches)
+    assert len(batches) < 16
