@@ -1,7 +1,6 @@
 """Calls to one Triton server, and what its answers mean to our callers."""
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from runtime.triton.gate import refusal
 from runtime.triton.shared_memory import Loan, Regions
 
 _Code = grpc.StatusCode
-_UNHEALTHY = re.compile(r"Stub process '.+' is not healthy")
+_UNHEALTHY = re.compile(r"Stub process '(.+)_\d+_\d+' is not healthy")
 _TRACEBACK = re.compile(r"\n\s*At:\n|Traceback \(most recent")
 _SAMPLED = b"-01"
 _HTTP_CODES = {400: _Code.INVALID_ARGUMENT, 404: _Code.NOT_FOUND, 503: _Code.UNAVAILABLE}
@@ -127,12 +126,10 @@ class Calls:
             self._ended()
             call.cancel()
 
-    async def load(self, name: str, config: Mapping[str, Any], timeout: float) -> None:
-        """Raises AioRpcError."""
+    async def load(self, name: str, timeout: float) -> None:
+        """As it lies in the repository. Raises AioRpcError."""
         self.server.loads += 1
         told = pb.RepositoryModelLoadRequest(model_name=name)
-        for key, value in wire.load_parameters(json.dumps(config)).items():
-            told.parameters[key].CopyFrom(value)
         await self.server.stub.RepositoryModelLoad(told, timeout=timeout, metadata=self.server.metadata)
 
     async def unload(self, name: str, *, dependents: bool = False, timeout: float = 10.0) -> None:
@@ -169,10 +166,11 @@ class Calls:
         self, code: grpc.StatusCode, text: str, request: InferRequest | None = None, entry: Entry | None = None,
         began: float = 0.0,
     ) -> InferError:  # fmt: skip
-        if _UNHEALTHY.search(text):
-            # Triton takes a second to say so; by then the model may have been replaced.
+        dead = _UNHEALTHY.search(text)
+        if dead:
+            # Triton takes a second to say so; by then the model may have been replaced. It may be one of an ensemble.
             if entry is not None and began > entry.ready_since:
-                self._suspect(entry.name)
+                self._suspect(dead[1])
             return refusal(errors.WORKER_DIED)
         if code is _Code.DEADLINE_EXCEEDED:
             return refusal(errors.DEADLINE)

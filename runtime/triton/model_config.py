@@ -66,6 +66,11 @@ def to_json(message: pb.ModelConfig) -> dict[str, Any]:
     return value
 
 
+def to_text(config: Config) -> str:
+    """As config.pbtxt."""
+    return text_format.MessageToString(json_format.ParseDict(dict(config), pb.ModelConfig(), ignore_unknown_fields=True))
+
+
 def _numbers(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {name: _numbers(item, name) for name, item in value.items()}
@@ -90,6 +95,12 @@ def backend(config: Config) -> str:
 
 def is_ensemble(config: Config) -> bool:
     return config.get("platform") == "ensemble" or "ensemble_scheduling" in config
+
+
+def members(config: Config) -> frozenset[str]:
+    """The models that an ensemble is made of; Triton loads them with it."""
+    steps = config.get("ensemble_scheduling", {}).get("step", ())
+    return frozenset(str(step.get("model_name", "")) for step in steps)
 
 
 def is_decoupled(config: Config) -> bool:

@@ -61,8 +61,8 @@ def is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
 
 
-def lay_out(source: Source, root: pathlib.Path) -> None:
-    """Makes the model's folder in Triton's repository show exactly the versions of `source`, by links."""
+def lay_out(source: Source, root: pathlib.Path, config: Mapping[str, Any] | None = None) -> None:
+    """Makes the model's folder in Triton's repository show exactly the versions of `source`, by links, and `config`."""
     folder = root / source.name
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {str(version): path for version, path in source.versions.items()}
@@ -72,3 +72,5 @@ def lay_out(source: Source, root: pathlib.Path) -> None:
     for name, path in wanted.items():
         if not (folder / name).exists():
             (folder / name).symlink_to(path.resolve(), target_is_directory=True)
+    if config is not None:
+        (folder / "config.pbtxt").write_text(model_config.to_text(config))

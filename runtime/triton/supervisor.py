@@ -17,7 +17,7 @@ import grpc
 from runtime import errors, guard, logs
 from runtime.inference import InferRequest, InferResponse
 from runtime.state_file import LoadFailure
-from runtime.triton import checks, processes, server
+from runtime.triton import checks, model_config, processes, server
 from runtime.triton.calls import Calls
 from runtime.triton.catalog import Catalog, Entry
 from runtime.triton.engine import LoadError
@@ -28,6 +28,7 @@ from services.chassis import backoff
 
 _CRASHES, _CRASH_WINDOW = 5, 60.0
 _AWAY = "the server is being restarted"
+_INCOMPLETE = "a model that it is made of is being replaced"
 _LOOK_AGAIN_SECONDS = 0.2
 # A server keeps a little of each model it ever loaded. Beyond this many loads, or this growth, a fresh one takes over.
 _RETIRE_SECONDS = 60.0
@@ -147,21 +148,41 @@ class Supervisor:
         await old.server.stop(self._watch)
 
     async def _load_all(self, calls: Calls, *, quietly: bool = False) -> None:
-        # Ensembles come after what they are made of.
-        entries = sorted(self._catalog, key=lambda entry: "ensemble_scheduling" in entry.config)
-        plain = [entry for entry in entries if "ensemble_scheduling" not in entry.config]
-        await asyncio.gather(*(self._load(calls, entry, quietly=quietly) for entry in plain))
-        for entry in entries[len(plain) :]:
-            await self._load(calls, entry, quietly=quietly)
+        # Ensembles first, as Triton loads with them what they are made of, even what it has loaded already.
+        inner = frozenset().union(*(model_config.members(entry.config) for entry in self._catalog))
+        outer = [entry for entry in self._catalog if model_config.is_ensemble(entry.config) and entry.name not in inner]
+        for entry in self._catalog:
+            lay_out(entry.source, self.place.repository, entry.config)
+        tried, brought = set[str](), set[str]()
+        for entry in outer:
+            tried.add(entry.name)
+            if await self._load(calls, entry, quietly=quietly):
+                brought |= self._members(entry)
+        rest = [entry for entry in self._catalog if entry.name not in tried]
+        await asyncio.gather(*(self._load(calls, each, each.name in brought, quietly=quietly) for each in rest))
 
-    async def _load(self, calls: Calls, entry: Entry, *, quietly: bool = False) -> None:
-        """Brings one model up and opens its gate; a failure is its state."""
+    def _members(self, entry: Entry) -> set[str]:
+        """Of an ensemble and the ensembles in it."""
+        found, new = set[str](), [entry]
+        while new:
+            names = model_config.members(new.pop().config) - found
+            found |= names
+            new += [each for each in self._catalog if each.name in names]
+        return found
+
+    def _around(self, entry: Entry) -> list[Entry]:
+        """The ensembles that have it in them."""
+        return [each for each in self._catalog if entry.name in self._members(each)]
+
+    async def _load(self, calls: Calls, entry: Entry, brought: bool = False, *, quietly: bool = False) -> bool:
+        """Brings one model up, unless an ensemble has `brought` it, and opens its gate. A failure is its state."""
         if not quietly:
             entry.state, entry.reason = "LOADING", ""
             self._changed()
-        lay_out(entry.source, self.place.repository)
         try:
-            await calls.load(entry.name, entry.config, self._load_timeout)
+            if not brought:
+                lay_out(entry.source, self.place.repository, entry.config)
+                await calls.load(entry.name, self._load_timeout)
         except grpc.aio.AioRpcError as error:
             entry.state, entry.reason = "UNAVAILABLE", error.details() or error.code().name
             self._log.say("error", f"model {entry.name} cannot be loaded: {entry.reason}")
@@ -169,6 +190,7 @@ class Supervisor:
         else:
             await self._try_out(calls, entry)
         self._changed()
+        return entry.state == "READY"
 
     async def _try_out(self, calls: Calls, entry: Entry) -> None:
         """Ready is who has answered once; how long that took tells what to expect of the next canary."""
@@ -200,13 +222,13 @@ class Supervisor:
                 if entry.state != "READY":
                     raise LoadError(entry.reason)
                 return
-            lay_out(entry.source, self.place.repository)
+            lay_out(entry.source, self.place.repository, entry.config)
             try:
-                await self._calls.load(entry.name, entry.config, self._load_timeout)
+                await self._calls.load(entry.name, self._load_timeout)
             except grpc.aio.AioRpcError as error:
                 old = self._catalog.get(entry.name)
                 if old is not None:
-                    lay_out(old.source, self.place.repository)
+                    lay_out(old.source, self.place.repository, old.config)
                 raise LoadError(error.details() or error.code().name) from None
             entry.ready()
 
@@ -226,6 +248,10 @@ class Supervisor:
             return
         entry.gate.close()
         entry.state, entry.reason = "LOADING", "a process of the model died; it is being replaced"
+        for each in self._around(entry):
+            if each.state == "READY":
+                each.gate.close()
+                each.state, each.reason = "LOADING", _INCOMPLETE
         self._changed()
         self._log.line("error", f"model {model} does not answer; replacing it", source="cortex", worker="triton",
                        reason="WORKER_DIED")  # fmt: skip
@@ -262,7 +288,11 @@ class Supervisor:
                     # A server that cannot let go of a model is no better than a dead one.
                     calls.server.kill()
                     return
-                await self._load(calls, entry)
+                if await self._load(calls, entry):
+                    for each in self._around(entry):
+                        if each.reason == _INCOMPLETE:
+                            each.ready()
+                    self._changed()
 
     def describe(self) -> list[dict[str, Any]]:
         found = [] if self._calls is None else processes.stubs(self._calls.server.process.pid)

@@ -1,7 +1,7 @@
 """Requests and answers as Triton's gRPC messages, with large tensors left in shared memory."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
@@ -80,10 +80,3 @@ def _value(told: pb.InferParameter) -> "bool | int | float | str":
     kind = told.WhichOneof("parameter_choice")
     value: bool | int | float | str = getattr(told, kind) if kind else ""
     return value
-
-
-def load_parameters(config: str, files: Iterable[tuple[str, bytes]] = ()) -> dict[str, pb.ModelRepositoryParameter]:
-    made = {"config": pb.ModelRepositoryParameter(string_param=config)}
-    for name, data in files:
-        made[name] = pb.ModelRepositoryParameter(bytes_param=data)
-    return made

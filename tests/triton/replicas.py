@@ -18,6 +18,7 @@ def serving(
     engine: str,
     models: Sequence[str],
     *,
+    predictor: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     **more: Any,
@@ -26,9 +27,9 @@ def serving(
     for model in models:
         target = folder / "project/models" / model
         shutil.copytree(stand.REPOSITORY / model, target, ignore=shutil.ignore_patterns("__pycache__"))
-    predictor = {"type": "PREDICTOR_TYPE_TRITON", "path": "", "models": {"dir": "models"}}
+    asked = {"type": "PREDICTOR_TYPE_TRITON", "path": "", "models": {"dir": "models"}, **(predictor or {})}
     told, variables = settings(engine) | dict(config or {}), _environ(engine) if environ is None else environ
-    with replica.running(folder, "", predictor=predictor, config=told, environ=variables, **more) as running:
+    with replica.running(folder, "", predictor=asked, config=told, environ=variables, **more) as running:
         yield running
 
 
