@@ -17,6 +17,7 @@ from runtime.http_protocol import Connection
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
+BODY_BYTES_A_SECOND = 500  # at least, of a body that takes longer than that
 IDLE_SECONDS = 75.0
 STALLED_SECONDS = 60.0
 ROOM_SECONDS = 10.0  # for room in memory
@@ -42,6 +43,7 @@ class HttpDoor:
         self.time = 0.0  # of the last sweep
         self.heads = http_heads.Heads()
         self.slab: slabs.Slab | None = None
+        self._unsent = 0  # bytes that callers have not taken, as far as is known
         self.scribe = scribe.Scribe()
         self.last_request = 0.0
         self._settings = settings
@@ -72,6 +74,8 @@ class HttpDoor:
             await asyncio.sleep(_SWEEP_SECONDS)
             self._tick()
             now = self.now()
+            if self._unsent:
+                self._relieve()
             for connection in list(self.connections):
                 self._check(connection, now)
                 if connection.active is not None and 0 < connection.silent_since < now - HEARTBEAT_SECONDS:
@@ -128,6 +132,26 @@ class HttpDoor:
     def suffice(self, exchange: Exchange, status: int) -> None:
         """The caller wants no more of the answer than it has."""
         self._dispatcher.cancel(exchange, status)
+
+    def on_stalled(self, size: int) -> None:
+        """A caller does not take what there is for it. Answers that wait may not fill memory."""
+        self._unsent += size
+        if self._unsent > self.bodies.limit:
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """Counts anew, and cuts off those who have taken nothing for longest; who takes anything at all is last."""
+        now, stalled = self.now(), [connection for connection in self.connections if connection.stalled_since]
+        self._unsent = sum(connection.unsent() for connection in stalled)
+        if self._unsent <= self.bodies.limit:
+            return
+        for connection in stalled:
+            self._check_stalled(connection, now)
+        for connection in sorted(stalled, key=lambda connection: connection.stalled_since):
+            if self._unsent <= self.bodies.limit * 3 // 4:
+                break
+            self._unsent -= connection.unsent()
+            connection.abort()
 
     def refused(self, status: int, began: float) -> None:
         """A request ended at the door."""
@@ -206,10 +230,19 @@ class HttpDoor:
                 connection.refuse(errors.TIMED_OUT)
         elif connection.body_since:
             limit = self._dispatcher.request_timeout
-            if now - connection.body_since > BODY_SECONDS or (limit and now - connection.began > limit):
+            most = BODY_SECONDS + connection.size / BODY_BYTES_A_SECOND
+            late = now - connection.body_since > BODY_SECONDS or now - connection.body_began > most
+            if late or (limit and now - connection.began > limit):
                 connection.refuse(errors.TIMED_OUT)
         # Not sooner while draining: a request may be on its way, and the response to it asks the caller to close.
         elif not connection.busy and now - connection.idle_since > IDLE_SECONDS:
+            self._let_go(connection)
+
+    @staticmethod
+    def _let_go(connection: Connection) -> None:
+        if connection.unsent():  # too little to count as stalled, but to close would wait for it
+            connection.abort()
+        else:
             connection.close()
 
     def _check_stalled(self, connection: Connection, now: float) -> None:

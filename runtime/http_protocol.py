@@ -5,7 +5,6 @@ Everything is synchronous: a request is parsed, dispatched and answered in callb
 
 import asyncio
 import collections
-import dataclasses
 from typing import Any
 
 import httptools
@@ -30,6 +29,7 @@ class Connection(asyncio.Protocol):
         self.waiting: collections.deque[Exchange] = collections.deque()  # pipelined behind it
         self.head_since = 0.0  # first byte of a head that is not whole; 0 when there is none
         self.body_since = 0.0  # last byte of a body that is not whole; 0 when there is none
+        self.body_began = 0.0
         self.idle_since = door.now()
         self.closing_since = 0.0
         self.waits_since = 0.0  # for room for the rest of a body
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         if self.head_since or self.body_since:
             self._more(data)
             return
-        if self.active is None and not self.waiting:
+        if self.active is None and not (self.waiting or self.stalled):
             end = data.find(b"\r\n\r\n") + 4
             cut = named(data[:end])
             head = self.door.heads.seen.get(cut[0]) if cut is not None else None
@@ -99,18 +99,18 @@ class Connection(asyncio.Protocol):
         self._whole = None
         self._parse(data)
         if self._whole is not None and not (self.head_since or self.body_since or self._chunks or self._steps.rest):
-            self.door.heads.keep(data, self._size, self._whole, self._known, self._fields[::2])
+            self.door.heads.keep(data, self.size, self._whole, self._known, self._fields[::2])
 
     def _more(self, data: bytes) -> None:
         """Of a request that had begun."""
-        fields, size = self._fields, self._size
+        fields, size = self._fields, self.size
         if self.head_since:
             self._head_bytes += len(data)
         in_body = self.body_since
         self._parse(data)
         if in_body and fields is self._fields:
             # What is no body between its chunks or behind it: trailers, above all.
-            self._head_bytes = self._head_bytes + len(data) if self._size == size else 0
+            self._head_bytes = self._head_bytes + len(data) if self.size == size else 0
         if self._head_bytes > MAX_HEAD_BYTES:
             self.refuse(errors.HEAD_TOO_LARGE)
 
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
             if self._loan is not None:
                 at += self._fill(self._loan, data[at:])
             else:
-                left = self._length - self._size if self._length else 0
+                left = self._length - self.size if self._length else 0
                 at += self._feed(data[at : at + steps.size(bool(self.body_since), left)])
                 if len(self._chunks) > 1:
                     steps.settle(self._chunks)
@@ -162,13 +162,15 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self.stalled = True
         self.stalled_since = self.door.now()
-        self.stalled_size = self._transport.get_write_buffer_size()
+        self.stalled_size = self.unsent()
+        self.door.on_stalled(self.stalled_size)
 
     def resume_writing(self) -> None:
         self.stalled = False
         self.stalled_since = 0.0
         if self.active is not None:
             self.active.repay()
+        self._pump()
 
     # The parser's callbacks.
 
@@ -184,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._length = 0  # of a body that says it before
         self._loan: slabs.Loan | None = None  # where a large body goes instead
-        self._size = 0
+        self.size = 0
         self.began = now
 
     def on_url(self, url: bytes) -> None:
@@ -198,7 +200,7 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self.head_since, self._head_bytes = 0.0, 0
-        self.body_since = self.began
+        self.body_since = self.body_began = self.began
         known = self._read_fields()
         self._length = int(known.get(b"content-length", 0))
         self._steps.seen = self._steps.joined = 0
@@ -225,21 +227,21 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self._refused:
             return
-        self._size += len(data)
+        self.size += len(data)
         self.body_since = self.door.now()
-        if self._size > self.door.max_body:
+        if self.size > self.door.max_body:
             self.refuse(errors.TOO_LARGE)
         else:
             if self._loan is not None:
                 self._loan.fill(data)
             else:
                 self._chunks.append(data)
-            if self._size > FREE_BYTES:
+            if self.size > FREE_BYTES:
                 self._take()
 
     def _take(self) -> None:
         """Puts what is here of the body on the account of all bodies, and reads no further when that is full."""
-        more, self._taken = self._size - self._taken, self._size
+        more, self._taken = self.size - self._taken, self.size
         if not self.door.bodies.take(self, more):
             self.waits_since = self.waits_since or self.door.now()
             self._read_or_not()
@@ -247,7 +249,7 @@ class Connection(asyncio.Protocol):
     def on_room(self) -> None:
         self.waits_since = 0.0
         # The caller could not send meanwhile, so its time limit begins anew.
-        self.body_since = self.door.now()
+        self.body_since = self.body_began = self.door.now()
         self._read_or_not()
 
     def _drop_body(self) -> None:
@@ -275,7 +277,7 @@ class Connection(asyncio.Protocol):
             self.door.bodies.keep(self, exchange.held)
             self.on_room()
         self.body_since = 0.0
-        if self.active is None and not self.waiting:
+        if self.active is None and not (self.waiting or self.stalled):
             self.active = exchange
             self._serve(exchange)
         else:
@@ -311,7 +313,7 @@ class Connection(asyncio.Protocol):
         if self._pumping:
             return
         self._pumping = True
-        while self.active is None and self.waiting:
+        while self.active is None and self.waiting and not self.stalled:
             self.active = self.waiting.popleft()
             self._serve(self.active)
         self._pumping = False
@@ -333,7 +335,7 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_exception_handler({"message": "a request failed", "exception": error})
         if self.active is exchange:
             self.door.cancel(exchange)
-            exchange.on_failure(dataclasses.replace(errors.INTERNAL, close=True))
+            exchange.on_failure(errors.DEFECT)
 
     def _read_or_not(self) -> None:
         wanted = not (self._crowded or self.waits_since)
@@ -395,5 +397,4 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def unsent(self) -> int:
-        size: int = self._transport.get_write_buffer_size()
-        return size
+        return int(self._transport.get_write_buffer_size())

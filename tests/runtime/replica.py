@@ -127,6 +127,7 @@ def running(
     config: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     ready: bool = True,
+    module: str = "runtime",
 ) -> Iterator[Replica]:
     """Starts a replica of the predictor in `source` and stops it at the end."""
     project = folder / "project"
@@ -152,7 +153,7 @@ def running(
         **{key: value for key, value in (config or {}).items() if key != "grpcAddress"},
     }
     (folder / "replica.json").write_text(json.dumps(document))
-    command = [sys.executable, "-m", "runtime", "--config", str(folder / "replica.json")]
+    command = [sys.executable, "-m", module, "--config", str(folder / "replica.json")]
     root = pathlib.Path(__file__).parents[2]
     import os
 

@@ -3,7 +3,9 @@
 import asyncio
 import dataclasses
 import email.utils
+import types
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
@@ -14,7 +16,7 @@ from runtime import config, dispatch, errors, http_door, metrics, mounts
 
 @pytest.fixture
 async def door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[http_door.HttpDoor]:
-    for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS", "LINGER_SECONDS", "ROOM_SECONDS"):
+    for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS", "LINGER_SECONDS", "ROOM_SECONDS", "STALLED_SECONDS"):
         monkeypatch.setattr(http_door, name, 0.1)
     monkeypatch.setattr(http_door, "_SWEEP_SECONDS", 0.02)
     settings = config.convert(json_format.ParseDict({}, replica_config_pb2.ReplicaConfig()))
@@ -187,3 +189,26 @@ async def test_what_fails_after_the_answer_is_no_second_one(door: http_door.Http
         data = await reader.read()
     assert data.count(b"HTTP/1.1 ") == 1 and data.endswith(b"whole")
     writer.close()
+
+
+async def test_a_body_that_trickles_is_let_go(door: http_door.HttpDoor) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10000\r\n\r\n")
+    answer = asyncio.ensure_future(reader.read(12))
+    async with asyncio.timeout(5):
+        while not (await asyncio.wait([answer], timeout=0.02))[0]:
+            writer.write(b"x")
+    assert answer.result() == b"HTTP/1.1 408"
+    writer.close()
+
+
+@pytest.mark.parametrize(("unsent", "end"), [(0, "close"), (1, "abort")])
+async def test_a_little_that_nobody_takes_keeps_no_connection(door: http_door.HttpDoor, unsent: int, end: str) -> None:
+    """To close a connection would wait until the rest of the last answer has been taken."""
+    ends: list[str] = []
+    idle: Any = types.SimpleNamespace(
+        closing_since=0.0, stalled_since=0.0, waits_since=0.0, head_since=0.0, body_since=0.0, idle_since=0.0,
+        busy=False, unsent=lambda: unsent, close=lambda: ends.append("close"), abort=lambda: ends.append("abort"),
+    )  # fmt: skip
+    door._check(idle, 1000.0)
+    assert ends == [end]
