@@ -28,6 +28,8 @@ from runtime.config import Settings
 from runtime.oip import registry
 
 if TYPE_CHECKING:
+    import grpc
+
     from runtime import user_service
     from runtime.grpc_door import GrpcDoor
     from runtime.models.repository import Repository
@@ -153,6 +155,13 @@ class Replica:
             self._door.mounts.add(b"v2", self._oip, self._oip.quick)
         return self._oip
 
+    def _oip_handlers(self) -> "grpc.GenericRpcHandler":
+        from runtime.oip import grpc_servicer
+
+        regions = self._open_oip().regions
+        service = grpc_servicer.InferenceService(self._settings, self._engines, self._door, self._serves, regions)
+        return service.handlers()
+
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -214,12 +223,10 @@ class Replica:
         async with asyncio.TaskGroup() as group:
             if self._settings.grpc_address:
                 from runtime.grpc_door import GrpcDoor
-                from runtime.oip import grpc_servicer as oip
+                from runtime.oip import grpc_service as oip
 
-                regions = self._open_oip().regions
                 self._grpc = GrpcDoor(self._settings, self._dispatcher, self._door)
-                service = oip.InferenceService(self._settings, self._engines, self._door, self._serves, regions)
-                self._grpc.add(oip.SERVICE, service.handlers(), oip.POOL)
+                self._grpc.add(oip.SERVICE, oip.OnFirstCall(self._oip_handlers), oip.POOL)
                 if self._service is not None:
                     from runtime.grpc_user import UserService
 

@@ -20,11 +20,10 @@ from runtime.inference import InferError, InferRequest, InferResponse
 from runtime.oip import grpc_messages as messages
 from runtime.oip import http_response, parameters, shared_memory
 from runtime.oip.admin import Admins
+from runtime.oip.grpc_service import SERVICE
 from runtime.oip.registry import Registry
 from runtime.oip.server import EXTENSIONS, NAME, version
 
-POOL = pb.DESCRIPTOR.pool
-SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 _WANTS_FINAL = "triton_enable_empty_final_response"
 _IS_FINAL = "triton_final_response"
 _NO_SETTINGS = "trace and log settings belong to the platform; see `cortex logs`"
