@@ -1,23 +1,28 @@
-"""A campaign: spoiled requests against one replica while another caller measures what it notices of them."""
+"""A campaign: spoiled requests against one replica while another caller measures what it notices of them.
+
+Measured is the time that well-formed requests of another process take, at 500 a second at most, in two kinds of periods
+that take turns: while this process sends spoiled requests, and while it sends as many well-formed ones, of the same
+doors and sizes and made before the period as the spoiled are. The machine's cores and the sender's own work are hence
+on both sides of the ratio; what is left is what it costs the others that requests are wrong.
+"""
 
 import contextlib
 import dataclasses
 import pathlib
 import socket
 import statistics
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import grpc
 
 from tests.fuzz import requests
 from tests.fuzz.mutations import Mutator
+from tests.fuzz.other import Other
 from tests.runtime.replica import Replica
 
-_SECONDS = 10.0
-_QUIET_REQUESTS = 1500
+_SECONDS = 30.0
+_PERIOD = 500  # requests
 _GRPC = "/inference.GRPCInferenceService/ModelInfer"
 # What a mistake of the caller may be answered with over gRPC: the rest would be ours.
 _HONEST = ("501", "504")  # an extension we do not have; a deadline of a microsecond
@@ -58,34 +63,31 @@ class Campaign:
         report = self.report
         self._warm_up()
         report.memory_before = self.memory()
-        with self._watched(report.quiet):
-            for number in range(_QUIET_REQUESTS):
-                self._well_formed(number)
-        with self._watched(report.noisy):
-            while more(report.sent):
-                self._one(report.sent)
-                report.sent += 1
+        other = Other(self._replica.http_port)
+        while more(report.sent):
+            numbers = range(report.sent, report.sent + _PERIOD)
+            periods = [(report.quiet, self._well_formed, range(_PERIOD)), (report.noisy, self._spoiled, numbers)]
+            for into, make, chosen in periods if report.sent // _PERIOD % 2 else periods[::-1]:
+                made = [make(number) for number in chosen]
+                other.take()
+                for send in made:
+                    send()
+                times, failed = other.take()
+                into += times
+                report.failed += failed
+            report.sent += _PERIOD
+        other.stop()
         self._channel.close()
         report.memory_after = self.memory()
         return report
 
-    @contextlib.contextmanager
-    def _watched(self, into: list[float]) -> Iterator[None]:
-        stop = threading.Event()
-        other = threading.Thread(target=self._watch, args=(into, stop), daemon=True)
-        other.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            other.join(_SECONDS)
-
-    def _well_formed(self, number: int) -> None:
+    def _well_formed(self, number: int) -> Callable[[], object]:
         """As much work for the sender, and nothing wrong with it."""
         if number % 10 < 3:
-            self._call(requests.grpc_plain(), timeout=_SECONDS)
-        else:
-            self._exchange(requests.plain())
+            data = requests.grpc_plain()
+            return lambda: self._call(data, timeout=_SECONDS)
+        data = requests.large_plain() if number % 10 == 3 and number % 40 < 10 else requests.plain()
+        return lambda: self._exchange(data, is_whole=True)
 
     def memory(self) -> int:
         """Resident bytes of the front and its workers."""
@@ -96,50 +98,41 @@ class Campaign:
     def _warm_up(self) -> None:
         """What is imported and cached at the first mistake of each kind is no leak."""
         for number in range(300):
-            self._one(-1 - number)
+            self._spoiled(-1 - number)()
 
-    def _one(self, number: int) -> None:
+    def _spoiled(self, number: int) -> Callable[[], None]:
         mutator = self.spoiled(number)
-        status = self._grpc(mutator) if mutator.random.random() < 0.3 else self._http(mutator)
+        if mutator.random.random() < 0.3:
+            message = requests.grpc_message(mutator)
+            return lambda: self._count(number, self._grpc(message))
+        data, is_whole = requests.http(mutator)
+        return lambda: self._count(number, self._exchange(data, is_whole=is_whole))
+
+    def _count(self, number: int, status: str) -> None:
         if number >= 0:
             self.report.statuses[status] += 1
         if (status.startswith("5") and status not in _HONEST) or status in {code.name for code in _OURS}:
             self.report.bad.append((number, status))
 
-    def _grpc(self, mutator: Mutator) -> str:
+    def _grpc(self, message: bytes) -> str:
         try:
-            self._call(requests.grpc_message(mutator), timeout=_SECONDS)
+            self._call(message, timeout=_SECONDS)
         except grpc.RpcError as error:
             return str(error.code().name)
         return "OK"
 
-    def _http(self, mutator: Mutator) -> str:
-        return self._exchange(requests.http(mutator))
-
-    def _exchange(self, data: bytes) -> str:
-        """The status, or how the connection ended: a spoiled head may leave the server waiting for more."""
+    def _exchange(self, data: bytes, *, is_whole: bool) -> str:
+        """The status, or how the connection ended. What is not whole leaves the server waiting for more, so it ends."""
         with self._replica.connect() as sock:
             sock.settimeout(_SECONDS)
             with contextlib.suppress(OSError):
                 sock.sendall(data)
-                sock.shutdown(socket.SHUT_WR)
+                if not is_whole:
+                    sock.shutdown(socket.SHUT_WR)
             with contextlib.suppress(OSError):
                 answer = sock.recv(65536)
                 return answer[9:12].decode("latin-1") if answer else "closed"
         return "broken"
-
-    def _watch(self, into: list[float], stop: threading.Event) -> None:
-        """Another caller, at an even pace."""
-        data = requests.plain()
-        with self._replica.connect() as sock:
-            sock.settimeout(_SECONDS)
-            while not stop.is_set():
-                began = time.perf_counter()
-                sock.sendall(data)
-                if not sock.recv(65536).startswith(b"HTTP/1.1 200"):
-                    self.report.failed += 1
-                into.append(time.perf_counter() - began)
-                stop.wait(0.002)
 
 
 def percentile(seconds: list[float], percent: int) -> float:

@@ -8,6 +8,7 @@ from cortex.inference.v2 import grpc_inference_service_pb2 as pb
 from tests.conformance.oip.target import raw, values
 from tests.fuzz.mutations import LENGTHS, Mutator
 
+_LARGE = 500_000  # bytes
 INPUTS = (("TEXT", "BYTES", [2, 2]), ("NUMBER", "FP32", [2, 3]))
 _PATHS = (*[b"infer"] * 12, b"generate", b"generate_stream", b"infer_stream", b"infer_stream", b"config", b"x")
 
@@ -31,9 +32,37 @@ def plain() -> bytes:
     return _framed(b"/v2/models/demo/infer", json.dumps(json_request()).encode(), {})
 
 
-def http(m: Mutator) -> bytes:
-    """One HTTP request that is wrong somewhere."""
-    return m.random.choice((_json, _json, _binary, _binary, _encoded, _generate, _repository, _head))(m)
+def large_plain() -> bytes:
+    """As large as the large ones below are, and nothing wrong with it."""
+    rows = _LARGE // 60
+    data = {"TEXT": ["ab"] * (2 * rows), "NUMBER": [0.5] * (3 * rows)}
+    inputs = [{"name": n, "datatype": d, "shape": [rows, s[1]], "data": data[n]} for n, d, s in INPUTS]
+    return _framed(b"/v2/models/demo/infer", json.dumps({"inputs": inputs}).encode(), {})
+
+
+def http(m: Mutator) -> tuple[bytes, bool]:
+    """One HTTP request that is wrong somewhere, and whether its frame is right, so that an answer is due."""
+    if m.random.random() < 1 / 40:
+        return _large(m), True
+    make = m.random.choice((_json, _json, _binary, _binary, _encoded, _generate, _repository, _head))
+    return make(m), make is not _head
+
+
+def _large(m: Mutator) -> bytes:
+    """What is short to say and long to read."""
+    body = m.random.choice(
+        (
+            b"[" + b"[]," * (_LARGE // 3) + b"0]",
+            b'{"id":"' + b'\\"[' * (_LARGE // 3) + b'"}',
+            b'{"inputs":[{"name":"NUMBER","datatype":"INT64","shape":[%d,1],"data":[%b[1]]}]}'
+            % (_LARGE // 4, b"[1]," * (_LARGE // 4 - 1)),
+            b'{"inputs":[%b{}]}' % (b'{"name":"a","datatype":"b","shape":[]},' * (_LARGE // 40)),
+            b'{"inputs":[],"parameters":{%b"a":1}}' % b"".join([b'"%d":1,' % at for at in range(_LARGE // 10)]),
+            gzip.compress(bytes(100 * _LARGE), 1),
+        )
+    )
+    encoding = {b"content-encoding": b"gzip"} if body[:2] == b"\x1f\x8b" else {}
+    return _framed(_path(m), body, encoding)
 
 
 def _framed(path: bytes, body: bytes, headers: dict[bytes, bytes]) -> bytes:
