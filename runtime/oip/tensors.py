@@ -187,7 +187,7 @@ def to_values(tensor: Tensor) -> list[Any]:
     # A sum is finite only if all are, and quick; the other way it may have overflowed.
     if kind in datatypes.FLOATS and not math.isfinite(sum(values)) and not all(map(math.isfinite, values)):
         told = f"output {tensor.name!r} has NaN or infinity, which JSON cannot say; ask for it as binary data"
-        raise InferError(500, told, "PREDICTOR_FAILED")
+        raise InferError(406, told)  # no failure of the model's: the caller may have sent it, and can have it as bytes
     return values
 
 

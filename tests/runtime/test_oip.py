@@ -161,7 +161,7 @@ def test_a_stream_that_breaks_off_says_so(served: replicas.Replica, channel: grp
 
 def test_nan_is_for_binary_outputs_only(served: replicas.Replica, channel: grpc.Channel) -> None:
     refused = infer(served, 3)
-    assert refused.status_code == 500 and "binary" in refused.json()["error"]
+    assert refused.status_code == 406 and "ask for it as binary data" in refused.json()["error"]
     binary = infer(served, 3, parameters={"binary_data_output": True})
     assert binary.status_code == 200 and binary.content.endswith(b"\0\0\xc0\x7f")
     assert call(channel, message(3)).raw_output_contents[0] == b"\0\0\xc0\x7f"
