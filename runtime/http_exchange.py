@@ -23,29 +23,26 @@ class Exchange(Call):
     """A call whose answer is written to its connection."""
 
     __slots__ = (
-        "_connection", "_head", "_owed", "_sent_head", "failure", "held", "keep_alive", "on_cancel", "on_room",
+        "_connection", "_head", "_owed", "_own", "_sent_head", "failure", "held", "keep_alive", "on_cancel", "on_room",
     )  # fmt: skip
 
-    def __init__(
-        self, connection: "Connection", began: float, head: Head, request_id: bytes = b"", traceparent: bytes = b""
-    ) -> None:
-        """`request_id`, `traceparent`: of this request, where `head` is one that it shares with others."""
+    def __init__(self, connection: "Connection", began: float, head: Head, own: Sequence[bytes] = ()) -> None:
+        """`own`: the values of the headers `head.own`, where the head is one that this request shares with others."""
         # All that Call.__init__ does, without the call of it: this is done for every request.
         self.attempt = head.attempt
         self.began = began
         self.fields = fields = head.fields.copy()
-        if request_id:
-            fields[4] = request_id
-        elif not fields[4]:
+        if own:
+            if head.id_at >= 0:
+                fields[4] = own[head.id_at]
+            if head.trace_at >= 0:
+                fields[5] = own[head.trace_at]
+        if not fields[4]:
             fields[4] = connection.door.new_request_id()
-        if traceparent:
-            fields[5] = traceparent
         if connection.door.wants_headers or fields[1] != b"/":
             fields += head.headers
-            if head.id_at:
-                fields[6 + head.id_at] = request_id
-            if head.trace_at:
-                fields[6 + head.trace_at] = traceparent
+            for at, which in head.places:
+                fields[at] = own[which]
         else:
             fields += head.kept
         self.body: bytes | slabs.Loan = b""
@@ -61,6 +58,7 @@ class Exchange(Call):
         self.span = None
         self._connection = connection
         self._head = head
+        self._own = own
         self.keep_alive = head.keep_alive
         self.failure = head.failure  # decided before the request was whole
         self.held = 0  # bytes of the body on the account of all bodies
@@ -80,7 +78,10 @@ class Exchange(Call):
 
     def header(self, name: bytes) -> bytes:
         """A request header by its lower-case name; empty when absent."""
-        return self._head.known.get(name, b"")
+        found = self._head.known.get(name)
+        if found is None and name in self._head.own:
+            found = self._own[self._head.own.index(name)]
+        return found or b""
 
     @property
     def method(self) -> bytes:

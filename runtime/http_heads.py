@@ -1,25 +1,30 @@
 """What the head of a request says, and a memory of heads: most callers send the same one again and again.
 
-A head that came before is known by its bytes, so its request costs one look-up instead of a parse. What names the
-request or its trace, as a gateway does for each, is cut out before the look-up and handed over beside the head.
+A head that came before is known by its bytes, so its request costs one look-up instead of a parse. What differs from
+request to request, as the names that a gateway gives to each, is cut out before the look-up and handed over beside the
+head.
 """
 
-from collections.abc import Callable
+import copy
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httptools
 
 from runtime import errors, tracing
+from runtime.bodies import FREE_BYTES
 from runtime.calls import DEFAULT_PRIORITY
 
 MAX_HEAD_BYTES = 64 * 1024
 ATTEMPT_HEADER = b"x-envoy-attempt-count"  # what the gateway tells us, and the predictor need not know
 _REQUEST_ID_BYTES = 200
-_KEPT_HEADS = 256
+_KEPT_HEADS = 1024
 _KEPT_BYTES = 2048
 _NOT_KEPT = frozenset([b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"])
-_ID, _TRACE = b"x-request-id", b"traceparent"
-_ID_LINE, _TRACE_LINE = b"\r\nx-request-id: ", b"\r\ntraceparent: "
+# Headers whose values are a request's own, in their usual form: whatever else the rules for values say, these are fine.
+_OWN = (b"x-request-id", b"traceparent", b"content-length", b"grpc-timeout")
+_OWN_LINE = re.compile(rb"(\r\n(?:%b): )([0-9A-Za-z-]{1,200})(?=\r\n)" % b"|".join(_OWN))
 
 
 class Head:
@@ -27,7 +32,8 @@ class Head:
 
     __slots__ = (
         "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers", "id_at",
-        "keep_alive", "kept", "known", "old", "plain", "preflight", "priority", "size", "timeout", "trace_at",
+        "keep_alive", "kept", "known", "old", "own", "places", "plain", "preflight", "priority", "size", "size_at",
+        "timeout", "trace_at",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, known: dict[bytes, bytes], *, keep_alive: bool, old: bool) -> None:
@@ -66,47 +72,56 @@ class Head:
         self.priority = priority(get(b"x-request-priority"))
         if not self.priority:
             self.failure = errors.BAD_PRIORITY
-        # In a head that is kept: the size of the body, and where among the headers the names of one request belong.
-        self.size = self.id_at = self.trace_at = 0
+        # In a head that is kept for others: the size of the body, where that is not their own, and of what is their own
+        # the names in order, the places in a request frame, and which of them is what.
+        self.size = 0
+        self.own: Sequence[bytes] = ()
+        self.places: Sequence[tuple[int, int]] = ()
+        self.id_at = self.trace_at = self.size_at = -1
 
-    def be_shared(self, size: int) -> None:
-        """Forgets the names of the request that brought it, which has its own copy of them."""
-        self.size = size
-        self.fields[4:6] = b"", b""
-        names = self.headers[::2]
-        for name in (_ID, _TRACE):
-            self.known.pop(name, None)
-        self.id_at = 2 * names.index(_ID) + 1 if _ID in names else 0
-        self.trace_at = 2 * names.index(_TRACE) + 1 if _TRACE in names else 0
+    def for_others(self, own: Sequence[bytes], size: int) -> "Head":
+        """Without the values of the headers `own`, for each of them to fill in."""
+        kept = copy.copy(self)
+        kept.size, kept.own = size, own
+        kept.fields = [*self.fields[:4], b"", b""]
+        kept.known = {name: value for name, value in self.known.items() if name not in own}
+        first = len(kept.fields) + 1
+        kept.places = [(first + 2 * n, own.index(name)) for n, name in enumerate(self.headers[::2]) if name in own]
+        kept.id_at, kept.trace_at, kept.size_at = (own.index(name) if name in own else -1 for name in _OWN[:3])
+        return kept
 
-
-def named(head: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """The bytes of a head without what names its request, request id, and traceparent; the latter empty where missing.
-    None where they are not of the usual form, so that the parser has to judge them."""
-    request_id = traceparent = b""
-    if (at := head.find(_ID_LINE)) > 0:
-        at += len(_ID_LINE)
-        end = head.find(b"\r\n", at)
-        request_id = head[at:end]
-        # Letters, digits and dashes: whatever else the rules for a header's value say, these are fine.
-        if len(request_id) > _REQUEST_ID_BYTES or not request_id.replace(b"-", b"").isalnum():
-            return None
-        head = head[:at] + head[end:]
-    if (at := head.find(_TRACE_LINE)) > 0:
-        at += len(_TRACE_LINE)
-        end = head.find(b"\r\n", at)
-        traceparent = tracing.valid(head[at:end])
-        if not traceparent:
-            return None
-        head = head[:at] + head[end:]
-    return head, request_id, traceparent
+    def fits(self, own: Sequence[bytes], size: int) -> bool:
+        """Whether these values are valid, and the body as long as it has to be."""
+        if len(own) != len(self.own) or (self.trace_at >= 0 and not tracing.valid(own[self.trace_at])):
+            return False
+        if self.size_at < 0:
+            return size == self.size
+        told = own[self.size_at]
+        return told.isdigit() and int(told) == size
 
 
 class Heads:
     """Heads that came lately, by their bytes; one for all connections of a door."""
 
     def __init__(self) -> None:
-        self.seen: dict[bytes, Head] = {}
+        self._seen: dict[bytes, Head] = {}
+
+    def find(self, data: bytes) -> tuple[Head, int, Sequence[bytes]] | None:
+        """The head of a request that is here as a whole, where its body begins, and the values that are its own."""
+        end = data.find(b"\r\n\r\n") + 4
+        whole, size = data[:end], len(data) - end
+        own: list[bytes] = []
+        head = self._seen.get(whole)
+        if head is None or head.own:
+            parts = _OWN_LINE.split(whole)
+            own = parts[2::3]
+            del parts[2::3]
+            head = self._seen.get(b"".join(parts))
+            if head is None or not head.fits(own, size):
+                return None
+        elif size != head.size:
+            return None
+        return (head, end, own) if size <= FREE_BYTES else None
 
     def keep(self, data: bytes, size: int, head: Head, known: dict[bytes, bytes], names: list[bytes]) -> None:
         """`data` was one whole request, with a body of `size` bytes, `head`, and headers of these `names`."""
@@ -115,16 +130,21 @@ class Heads:
             return
         if data.find(b"\r\n\r\n") != end - 4 or not _NOT_KEPT.isdisjoint(known):
             return
-        cut = named(data[:end])
-        # Written in another way, or twice, the parser found what was not cut.
-        if cut is None or (known.get(_ID, b""), known.get(_TRACE, b"")) != cut[1:]:
+        parts = _OWN_LINE.split(data[:end])
+        own = [line[2:-2] for line in parts[1::3]]
+        kept = head.for_others(own, size)
+        # Told twice, or in another form, and the parser found what is not cut out.
+        if any(names.count(name) > 1 for name in _OWN) or not kept.fits(parts[2::3], size):
             return
-        if names.count(_ID) > 1 or names.count(_TRACE) > 1:
+        if any(name in known and name not in own for name in _OWN if name != b"content-length"):
             return
-        if len(self.seen) >= _KEPT_HEADS:
-            self.seen.clear()
-        head.be_shared(size)
-        self.seen[cut[0]] = head
+        del parts[2::3]
+        if len(self._seen) >= _KEPT_HEADS:
+            self._seen.clear()
+        self._seen[b"".join(parts)] = kept
+
+    def __len__(self) -> int:
+        return len(self._seen)
 
 
 def made(

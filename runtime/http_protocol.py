@@ -13,7 +13,7 @@ from runtime import errors, http_steps, slabs
 from runtime import http_messages as messages
 from runtime.bodies import FREE_BYTES
 from runtime.http_exchange import Exchange
-from runtime.http_heads import MAX_HEAD_BYTES, Head, is_shared, made, named
+from runtime.http_heads import MAX_HEAD_BYTES, Head, is_shared, made
 from runtime.http_ports import Door
 
 _MAX_PIPELINED = 16
@@ -85,11 +85,10 @@ class Connection(asyncio.Protocol):
             self._more(data)
             return
         if self.active is None and not (self.waiting or self.stalled):
-            end = data.find(b"\r\n\r\n") + 4
-            cut = named(data[:end])
-            head = self.door.heads.seen.get(cut[0]) if cut is not None else None
-            if cut is not None and head is not None and len(data) - end == head.size:
-                self.active = exchange = Exchange(self, self.door.now(), head, cut[1], cut[2])
+            known = self.door.heads.find(data)
+            if known is not None and len(data) - known[1] <= self.door.max_body:
+                head, end, own = known
+                self.active = exchange = Exchange(self, self.door.now(), head, own)
                 exchange.body = data[end:]
                 try:
                     self.door.handle(exchange)

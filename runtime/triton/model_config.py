@@ -68,7 +68,9 @@ def to_json(message: pb.ModelConfig) -> dict[str, Any]:
 
 def to_text(config: Config) -> str:
     """As config.pbtxt."""
-    return text_format.MessageToString(json_format.ParseDict(dict(config), pb.ModelConfig(), ignore_unknown_fields=True))
+    return text_format.MessageToString(
+        json_format.ParseDict(dict(config), pb.ModelConfig(), ignore_unknown_fields=True)
+    )
 
 
 def _numbers(value: Any, key: str = "") -> Any:
