@@ -102,11 +102,15 @@ class Predict:
         elif verbs and "POST" not in verbs:
             exchange.on_failure(errors.method_not_allowed(", ".join(verbs)))
         else:
-            self._submit(exchange, request)
+            try:
+                body, content_type = grpc_messages.payload(request)
+            except InferError as error:
+                exchange.on_failure(errors.Failure(error.status, error.reason, str(error)))
+            else:
+                self._submit(exchange, request, body, content_type)
 
-    def _submit(self, exchange: Exchange, request: pb.PredictRequest) -> None:
+    def _submit(self, exchange: Exchange, request: pb.PredictRequest, body: bytes, content_type: str) -> None:
         call = Prediction(exchange, request, self._scribe)
-        body, content_type = grpc_messages.payload(request)
         told = exchange.fields
         headers = {}
         if request.headers or self._dispatcher.wants_headers:

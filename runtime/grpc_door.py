@@ -86,10 +86,13 @@ class Predictions:
         self._door.last_request = began = self._door.now()
         headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
         attempt = headers.pop(http_heads.ATTEMPT_HEADER.decode(), "")
-        failure, request, wants_json = errors.NO_MESSAGE, None, False
+        failure, request, wants_json, body, content_type = errors.NO_MESSAGE, None, False, b"", ""
         try:
             request, wants_json = await self._read(data)
+            if request is not None:
+                body, content_type = grpc_messages.payload(request)
         except InferError as error:
+            request = None
             failure = errors.Failure(error.status, error.reason, str(error), error.retry_after)
         if request is not None:
             headers |= {name.lower(): value for name, value in request.headers.items()}
@@ -99,7 +102,7 @@ class Predictions:
             await grpc_errors.abort(context, failure, request_id.decode())
         call = Rpc(began, wants_json)
         call.attempt = http_heads.attempt(attempt.encode())
-        call.body, content_type = grpc_messages.payload(request)
+        call.body = body
         traceparent = tracing.valid(headers.get("traceparent", "").encode())
         call.fields = grpc_messages.fields(request, content_type, request_id, traceparent, headers)
         told = http_heads.seconds(headers.get("x-request-timeout-ms", "").encode())

@@ -78,14 +78,19 @@ def fields(
 
 
 def payload(request: pb.PredictRequest) -> tuple[bytes, str]:
+    """Raises InferError 400."""
     if request.WhichOneof("payload") == "json":
         return _value_json(request.json), "application/json"
     return request.body, request.content_type
 
 
 def _value_json(value: struct_pb2.Value) -> bytes:
-    """Whole numbers without a fraction, as a JSON caller would have written them."""
-    return json.dumps(json.loads(json_format.MessageToJson(value, indent=None), parse_float=config.number)).encode()
+    """Whole numbers without a fraction, as a JSON caller would have written them. Raises InferError 400."""
+    try:
+        text = json_format.MessageToJson(value, indent=None)
+    except (ValueError, json_format.Error) as error:  # NaN and infinity, which a message can hold
+        raise InferError(400, f"the payload has no JSON form: {error}", "PAYLOAD_MALFORMED") from None
+    return json.dumps(json.loads(text, parse_float=config.number)).encode()
 
 
 def _query(request: pb.PredictRequest) -> str:
