@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from typing import Any
 
@@ -87,7 +88,8 @@ class ONNXClient(_Client):
 
 
 class TensorFlowClient(_Client):
-    """`predict` returns a dictionary of flat lists, as TensorFlow Serving's messages had them."""
+    """`predict` returns a dictionary of flat lists, as TensorFlow Serving's messages had them in JSON: a string, which
+    may hold any bytes, comes as base64."""
 
     def predict(
         self, model_input: Any, model_name: str | None = None, model_version: str = _LATEST
@@ -106,4 +108,4 @@ def _flat(value: Any) -> list[Any]:
 
 
 def _plain(item: Any) -> Any:
-    return item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+    return base64.b64encode(item).decode("ascii") if isinstance(item, bytes) else item
