@@ -21,7 +21,7 @@ from runtime.inference import InferError, InferRequest, InferResponse
 from runtime.oip.statistics import Statistics
 from runtime.state_file import LoadFailure
 from runtime.triton import checks, model_config
-from runtime.triton.catalog import Catalog, Entry
+from runtime.triton.catalog import VERDICT_SECONDS, Catalog, Entry
 from runtime.triton.engine import LoadError
 from runtime.triton.gate import refusal
 from runtime.triton.repository import lay_out
@@ -30,9 +30,6 @@ from services.chassis import backoff
 _BACKENDS = pathlib.Path(__file__).parents[1] / "triton" / "backends"
 _LOOK_SECONDS = 0.1
 _QUIET_SECONDS = 0.4
-_CANARY_SECONDS = 0.5
-_PATIENCE = 4.0
-_VERDICT_SECONDS = 3.0
 _RETIRE_SECONDS = 60.0
 
 
@@ -250,10 +247,10 @@ class Embedded:
     async def _ask(self, crew: Crew) -> None:
         """A canary to every instance; any answer will do. Silence is a doubt first and a verdict after seconds."""
         entry = crew.entry
-        limit = max(_CANARY_SECONDS, _PATIENCE * entry.slowest)
+        limit = entry.patience
         try:
             for place, each in list(crew.hosts.items()):
-                canary = asyncio.ensure_future(self._answers(each, place[0], entry, limit + _VERDICT_SECONDS))
+                canary = asyncio.ensure_future(self._answers(each, place[0], entry, limit + VERDICT_SECONDS))
                 await asyncio.wait([canary], timeout=limit)
                 doubted = not canary.done() and entry.doubt()
                 if doubted:

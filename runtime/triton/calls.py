@@ -1,6 +1,7 @@
 """Calls to one Triton server, and what its answers mean to our callers."""
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -12,16 +13,17 @@ from google.protobuf import json_format
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
 from runtime import errors
 from runtime.inference import InferError, InferRequest, InferResponse
-from runtime.triton import http_calls, model_config, server, wire
-from runtime.triton.catalog import Entry
-from runtime.triton.gate import refusal
+from runtime.triton import http_calls, server, wire
+from runtime.triton.catalog import VERDICT_SECONDS, Entry
+from runtime.triton.gate import Gate, refusal
+from runtime.triton.leavers import Leavers
 from runtime.triton.shared_memory import Loan, Regions
 
 _Code = grpc.StatusCode
 _UNHEALTHY = re.compile(r"Stub process '(.+)_\d+_\d+' is not healthy")
 _TRACEBACK = re.compile(r"\n\s*At:\n|Traceback \(most recent")
 _SAMPLED = b"-01"
-_HTTP_CODES = {400: _Code.INVALID_ARGUMENT, 404: _Code.NOT_FOUND, 503: _Code.UNAVAILABLE}
+_HTTP_CODES = {400: _Code.INVALID_ARGUMENT, 404: _Code.NOT_FOUND, 501: _Code.UNIMPLEMENTED, 503: _Code.UNAVAILABLE}
 # Beyond our own deadline, which is exact; this one only sees to it that Triton learns of it.
 _SLACK = 0.05
 
@@ -38,6 +40,8 @@ class Calls:
         self.regions = Regions(server.SHARED_MEMORY, to.prefix, self._register)
         self.in_flight = 0
         self._changed = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._leavers = Leavers(to.left)
         self._suspect = suspect
         self._lost = lost
         self._explain = explain
@@ -55,48 +59,65 @@ class Calls:
         self.in_flight -= 1
         self._changed.set()
 
-    async def infer(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
-        """Cancelled with the task, and Triton hears of that where the model can. Raises InferError."""
+    async def infer(self, entry: Entry, version: str, request: InferRequest, gate: Gate | None = None) -> InferResponse:
+        """Cancelled with the task: then Triton hears of it, and until it is done a permit of `gate` stays taken.
+
+        Raises InferError.
+        """
         began = time.monotonic()
         self._began()
         try:
             async with self.regions.lend(entry, request) as loan:
-                by = self._by_grpc if model_config.hears_cancel(entry.config) else self._by_http
-                response = await by(entry, version, request, loan, began)
+                response = await self._ask(entry, version, request, loan, began, gate)
                 entry.answered(time.monotonic() - began)
                 return response
         finally:
             self._ended()
 
-    async def _by_grpc(
-        self, entry: Entry, version: str, request: InferRequest, loan: Loan | None, began: float
-    ) -> InferResponse:
-        message = wire.message(request, version, loan)
-        try:
-            told = await self.server.stub.ModelInfer(
-                message, timeout=_timeout(request), metadata=self._metadata(request)
-            )
-        except grpc.aio.AioRpcError as error:
-            raise self._failed(error.code(), error.details() or "", request, entry, began) from None
-        except asyncio.CancelledError:
-            # A channel that is closed under a call says so in the same words as a caller who leaves.
-            if _is_cancelled():
-                raise
-            self._lost(self)
-            raise refusal(errors.WORKER_DIED) from None
-        return wire.response(told, request.id, loan)
-
-    async def _by_http(
-        self, entry: Entry, version: str, request: InferRequest, loan: Loan | None, began: float
+    async def _ask(
+        self, entry: Entry, version: str, request: InferRequest, loan: Loan | None, began: float, gate: Gate | None
     ) -> InferResponse:
         trace = request.traceparent.decode("latin-1") if request.traceparent.endswith(_SAMPLED) else ""
+        name = f"{self.server.prefix}{next(self._numbers)}"
+        http, left = self.server.http, False
         try:
-            return await self.server.http.infer(request, version, loan, trace)
+            exchange = await http.send(request, version, loan, trace, name)
+            try:
+                return http_calls.response(await exchange.answer(), request.id, loan)
+            except asyncio.CancelledError:
+                left = True
+                self._see_out(name, exchange, entry, loan, began, gate)
+                raise
+            finally:
+                if not left:
+                    http.end(exchange)
         except http_calls.Refused as error:
-            code = _HTTP_CODES.get(error.status, _Code.INTERNAL)
-            raise self._failed(code, str(error), request, entry, began) from None
+            raise self._refused(error, request, entry, began) from None
         except (OSError, EOFError) as error:
             raise self._failed(_Code.UNAVAILABLE, str(error), request, entry, began) from None
+
+    def _see_out(
+        self, name: str, exchange: http_calls.Exchange, entry: Entry, loan: Loan | None, began: float,
+        gate: Gate | None,
+    ) -> None:  # fmt: skip
+        """What its caller has left goes on to its end."""
+
+        def done(answered: bool) -> None:
+            self.server.http.end(exchange)
+            if loan is not None:
+                self.regions.give_back(loan.region, answered=answered)
+            if answered:
+                entry.answered(time.monotonic() - began)
+            if gate is not None:
+                gate.leave()
+            self._ended()
+
+        self._began()
+        if gate is not None:
+            gate.keep()
+        if loan is not None:
+            loan.kept = True
+        self._leavers.see_out(name, exchange.answer, entry.patience + VERDICT_SECONDS, done)
 
     async def stream(self, entry: Entry, version: str, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         """All responses of a decoupled model, or the one of another."""
@@ -161,6 +182,15 @@ class Calls:
         if request.traceparent.endswith(_SAMPLED):
             return (*self.server.metadata, ("traceparent", request.traceparent.decode("latin-1")))
         return self.server.metadata
+
+    def _refused(self, error: http_calls.Refused, request: InferRequest, entry: Entry, began: float) -> InferError:
+        """An answer, so the server lives, whatever its status says."""
+        text = str(error)
+        if error.status == 503 and "timeout expired" in text:  # of a queue policy in the model's own configuration
+            return refusal(errors.DEADLINE)
+        if error.status == 503 and "unknown model" not in text:
+            return InferError(503, text, "DEPENDENCY_UNAVAILABLE", 1)
+        return self._failed(_HTTP_CODES.get(error.status, _Code.INTERNAL), text, request, entry, began)
 
     def _failed(
         self, code: grpc.StatusCode, text: str, request: InferRequest | None = None, entry: Entry | None = None,

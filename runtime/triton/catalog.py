@@ -12,6 +12,11 @@ from runtime.triton.gate import Bound, Gate, refusal
 from runtime.triton.repository import Broken, Source, is_number
 
 _DOUBT = "it does not answer"
+_USUAL_SECONDS = 0.5
+# An answer may take this many times as long as the slowest recent one.
+_PATIENCE = 4.0
+# What is late is doubted; after so many seconds more it will not come.
+VERDICT_SECONDS = 3.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -50,6 +55,11 @@ class Entry:
     @property
     def doubted(self) -> bool:
         return self.reason == _DOUBT
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which an answer is late."""
+        return max(_USUAL_SECONDS, _PATIENCE * self.slowest)
 
     def doubt(self) -> bool:
         """It is silent: nobody else enters for now. Whether that changes anything."""

@@ -70,7 +70,7 @@ class Gate:
             try:
                 yield
             finally:
-                self._leave()
+                self.leave()
 
     def open(self) -> None:
         self._open, self._gone = True, None
@@ -114,13 +114,17 @@ class Gate:
             await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._leave()  # the permit came at the moment the caller left
+                self.leave()  # the permit came at the moment the caller left
             raise
         finally:
             if timer is not None:
                 timer.cancel()
 
-    def _leave(self) -> None:
+    def keep(self) -> None:
+        """The work of a caller who leaves goes on: one more permit is taken, until `leave`."""
+        self.inside += 1
+
+    def leave(self) -> None:
         self.inside -= 1
         self._admit()
 

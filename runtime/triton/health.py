@@ -12,15 +12,11 @@ from collections.abc import Callable
 from runtime.inference import InferError, InferRequest
 from runtime.triton import checks, processes
 from runtime.triton.calls import Calls
-from runtime.triton.catalog import Catalog, Entry
+from runtime.triton.catalog import VERDICT_SECONDS, Catalog, Entry
 
 _LOOK_SECONDS = 0.1
 _QUIET_SECONDS = 0.4
-_CANARY_SECONDS = 0.5
 _SERVER_SECONDS = 0.5
-_VERDICT_SECONDS = 3.0
-# A canary may take this many times as long as the slowest recent request.
-_PATIENCE = 4.0
 
 
 class Health:
@@ -67,7 +63,7 @@ class Health:
             if await calls.server.live(_SERVER_SECONDS):
                 continue
             self._away()
-            if not await calls.server.live(_VERDICT_SECONDS):
+            if not await calls.server.live(VERDICT_SECONDS):
                 return
             self._back()
 
@@ -98,8 +94,8 @@ class Health:
 
     async def _ask(self, calls: Calls, entry: Entry) -> None:
         """A canary; any answer will do, also an error: the zeros in it may mean nothing to the model."""
-        limit = max(_CANARY_SECONDS, _PATIENCE * entry.slowest)
-        canary = asyncio.ensure_future(answers(calls, entry, limit + _VERDICT_SECONDS))
+        limit = entry.patience
+        canary = asyncio.ensure_future(answers(calls, entry, limit + VERDICT_SECONDS))
         try:
             await asyncio.wait([canary], timeout=limit)
             doubted = not canary.done() and entry.doubt()

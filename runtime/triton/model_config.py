@@ -109,11 +109,6 @@ def is_decoupled(config: Config) -> bool:
     return bool(config.get("model_transaction_policy", {}).get("decoupled", False))
 
 
-def hears_cancel(config: Config) -> bool:
-    """Whether the model's code can find out that nobody waits any more."""
-    return is_ensemble(config) or is_decoupled(config) or backend(config) == "python"
-
-
 def is_sequence(config: Config) -> bool:
     return "sequence_batching" in config
 

@@ -60,13 +60,21 @@ class Place:
     def repository(self) -> pathlib.Path:
         return self.folder / "repository"
 
+    @property
+    def left(self) -> pathlib.Path:
+        """For notes that callers have left (leavers.py)."""
+        return self.folder / "left"
+
 
 class Server:
     """A running server. `prefix` names everything it keeps in /dev/shm."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", http: int, grpc_port: int, key: str, prefix: str) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", http: int, grpc_port: int, key: str, prefix: str, left: pathlib.Path
+    ) -> None:
         self.process = process
         self.prefix = prefix
+        self.left = left
         self.http = HttpCalls(http, f"{_KEY}: {key}")
         self.metadata = ((f"triton-grpc-protocol-{_KEY}", key),)
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}", options=_CHANNEL)
@@ -159,7 +167,7 @@ async def _start_once(place: Place, log: logs.LogFile, watch: guard.Guard) -> Se
     finally:
         os.close(out[1])
     watch.began(process.pid)
-    server = Server(process, http, grpc_port, key, prefix)
+    server = Server(process, http, grpc_port, key, prefix, place.left)
     lines = ServerLines(log, server.tail)
     await asyncio.get_running_loop().connect_read_pipe(lambda: lines, os.fdopen(out[0], "rb", buffering=0))
     try:
@@ -220,6 +228,7 @@ def environment(place: Place) -> dict[str, str]:
     env = dict(place.env)
     libraries = [*map(str, place.installation.libraries), place.python.library_folder, env.get("LD_LIBRARY_PATH", "")]
     env["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, libraries))
+    env["CORTEX_LEFT"] = str(place.left)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [place.python.packages, env.get("PYTHONPATH", "")]))
     return env
 
@@ -229,13 +238,17 @@ def _lay_out_backends(place: Place) -> None:
     for the frameworks the installation has no library for."""
     folder, found = place.folder / "backends", place.installation
     place.repository.mkdir(parents=True, exist_ok=True)
+    place.left.mkdir(exist_ok=True)
     if folder.exists():
         return
     folder.mkdir(parents=True)
     shutil.copytree(found.backends / "python", folder / "python", symlinks=False)
     shutil.copy2(found.stubs[place.python.minor], folder / "python" / "triton_python_backend_stub")
     own = pathlib.Path(__file__).parent / "backends"
-    shutil.copy2(own / "_shared" / "cortex_batching.py", folder / "python")  # which is on the path of every model
+    for shared in (own / "_shared").glob("*.py"):
+        shutil.copy2(shared, folder / "python")  # which is on the path of every model
+    with (folder / "python" / "triton_python_backend_utils.py").open("a") as utilities:
+        utilities.write("\n\nimport cortex_cancelled\n\ncortex_cancelled.teach()\n")
     for wrapper in sorted(own.iterdir()):
         if (wrapper / "model.py").is_file() and wrapper.name not in found.native:
             shutil.copytree(wrapper, folder / wrapper.name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -51,7 +51,8 @@ class Loan:
 
     def __init__(self, region: Region, rooms: Sequence[tuple[str, int]], asked: Sequence[str]) -> None:
         self.asked = asked  # the outputs to ask for by name
-        self._region = region
+        self.kept = False  # its caller has left, and Triton has not
+        self.region = region
         self._end = 0
         self._rooms: dict[str, Place] = {}
         self._sizes = dict(rooms)
@@ -62,7 +63,7 @@ class Loan:
         if size < LEAST_BYTES:
             return None
         place = self._reserve(size)
-        self._region.memory[place[1] : place[1] + size] = tensor.data
+        self.region.memory[place[1] : place[1] + size] = tensor.data
         return place
 
     def outputs(self) -> Iterator[tuple[str, Place | None]]:
@@ -79,12 +80,12 @@ class Loan:
         if name not in self._rooms:
             return b""
         _, offset, room = self._rooms[name]
-        return self._region.memory[offset : offset + min(size, room)]
+        return self.region.memory[offset : offset + min(size, room)]
 
     def _reserve(self, size: int) -> Place:
         offset = self._end
         self._end += _aligned(size)
-        return self._region.name, offset, size
+        return self.region.name, offset, size
 
 
 class Regions:
@@ -109,15 +110,16 @@ class Regions:
             yield None
             return
         asked = request.outputs or ([told.name for told in entry.describe().outputs] if rooms else ())
-        answered = False
+        loan, answered = Loan(region, rooms, asked), False
         try:
-            yield Loan(region, rooms, asked)
+            yield loan
             answered = True
         except InferError as error:
             answered = error.status in (400, 404, 500)  # Triton's own words: it is done with the request
             raise
         finally:
-            self._give_back(region, answered=answered)
+            if not loan.kept:
+                self.give_back(region, answered=answered)
 
     async def _borrow(self, size: int) -> Region | None:
         fitting = [region for region in self._idle if region.size >= size]
@@ -138,7 +140,8 @@ class Regions:
             raise
         return region
 
-    def _give_back(self, region: Region, *, answered: bool) -> None:
+    def give_back(self, region: Region, *, answered: bool) -> None:
+        """`answered`: Triton is done with it."""
         if answered and len(self._idle) < _MOST_IDLE:
             self._idle.append(region)
         else:

@@ -204,7 +204,7 @@ class Supervisor:
     # What the engine asks for.
 
     async def infer(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
-        return await self._current().infer(entry, version, request)
+        return await self._current().infer(entry, version, request, entry.gate)
 
     def stream(self, entry: Entry, version: str, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         return self._current().stream(entry, version, request)

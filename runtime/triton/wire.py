@@ -1,6 +1,7 @@
 """Requests and answers as Triton's gRPC messages, with large tensors left in shared memory."""
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from runtime.triton.shared_memory import Loan
 
 # What a caller must not be able to say to Triton: its names of regions, and the limits that are kept before it.
 _OURS = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size", "timeout", "priority", "headers")
+CALL = "cortex_call"  # backends/_shared/cortex_cancelled.py
 _Parameters = Mapping[str, "bool | int | float | str"]
 
 
@@ -18,6 +20,8 @@ def message(request: InferRequest, version: str, loan: Loan | None = None) -> pb
     """`loan` holds the tensors that go by shared memory."""
     made = pb.ModelInferRequest(model_name=request.model, model_version=version, id=request.id)
     _set(made.parameters, request.parameters)
+    if request.deadline:
+        made.parameters["timeout"].int64_param = microseconds_left(request)
     for tensor in request.inputs:
         told = made.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
         _set(told.parameters, tensor.parameters)
@@ -52,8 +56,13 @@ def passed(parameters: _Parameters) -> dict[str, "bool | int | float | str"]:
     return {
         name: value
         for name, value in parameters.items()
-        if name not in _OURS and not name.startswith(("triton_", "binary_data"))
+        if name not in _OURS and not name.startswith(("triton_", "binary_data", CALL))
     }
+
+
+def microseconds_left(request: InferRequest) -> int:
+    """Until its deadline, as Triton wants it told; 0 would be no deadline."""
+    return max(1, int((request.deadline - time.monotonic()) * 1e6))
 
 
 def _set(target: Any, parameters: _Parameters) -> None:

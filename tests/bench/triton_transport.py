@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 
+from runtime.triton import wire
 from tests.triton import stand
 from tests.triton.stand import Stand, double
 
@@ -64,11 +65,16 @@ async def round_of(call: Callable[[], Awaitable[object]]) -> tuple[float, float]
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with stand.running("triton", pathlib.Path(folder), models=["double"]) as served:
-            http, entry = Http(served), served.catalog.find("double")
+            http = Http(served)
+
+            async def by_grpc() -> None:
+                to = served.runner._calls.server
+                wire.response(await to.stub.ModelInfer(wire.message(double(1.5, -2.5), ""), metadata=to.metadata), "")
+
             ways: dict[str, Callable[[], Awaitable[object]]] = {
-                "gRPC": lambda: served.runner.infer(entry, "", double(1.5, -2.5)),
+                "gRPC": by_grpc,
                 "HTTP, binary": http.infer,
-                "gRPC behind checks, queue and deadline": lambda: served.engine.infer(double(1.5, -2.5)),
+                "HTTP, binary, behind checks, queue and deadline": lambda: served.engine.infer(double(1.5, -2.5)),
             }
             found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
             for _ in range(ROUNDS):

@@ -94,3 +94,18 @@ async def test_refusals() -> None:
         await waiting
     assert caught.value.status == 503
     assert bound.held == 0
+
+
+async def test_what_is_kept_takes_a_place_after_its_caller_and_is_not_counted_as_held() -> None:
+    bound = Bound(1)
+    gate, order = Gate(1, bound), list[str]()
+    gate.open()
+    async with gate.permit(0.0):
+        gate.keep()
+    assert gate.inside == 1 and bound.held == 0
+    waiting = asyncio.ensure_future(enter(gate, order, "next"))
+    await settle()
+    assert gate.queued == 1 and order == []
+    gate.leave()
+    await waiting
+    assert order == ["next"] and gate.inside == 0

@@ -36,11 +36,21 @@ class BatchedModel:
         return self.config.get("parameters", {}).get(name, {}).get("string_value", default)
 
     def execute(self, requests):
-        responses = [None] * len(requests)
-        for indices in self._groups(requests):
+        responses = [self._left(request) for request in requests]
+        for found in self._groups(requests):
+            indices = [index for index in found if responses[index] is None]
+            if not indices:
+                continue
             for index, response in zip(indices, self._run([requests[index] for index in indices])):
                 responses[index] = response
         return responses
+
+    @staticmethod
+    def _left(request):
+        """The response to a request whose caller left while it was queued."""
+        if not request.is_cancelled():
+            return None
+        return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError("its caller has left"))
 
     def _groups(self, requests):
         """Requests that fit into one call: the same inputs, element types and shapes beyond the batch."""
