@@ -5,6 +5,7 @@ Prints a table in Markdown as it goes and appends the raw numbers to --out.
 
 import argparse
 import json
+import os
 import pathlib
 import sys
 import time
@@ -25,6 +26,8 @@ def main() -> int:
     unknown = set(told.rows) - set(table.ROWS) - {"peers"}
     if unknown:
         parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join((*table.ROWS, 'peers'))}")
+    # With it every start compiles whatever changed since the last run without it: nobody serves so.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     serving.prepare((*serving.NEEDED, *(serving.PEERS if "peers" in told.rows or not told.rows else ())))
     failed = measure([row for row in told.rows or table.ROWS if row != "peers"], told)
     if "peers" in told.rows or not told.rows:

@@ -114,7 +114,7 @@ def up(workload: str, systems: Mapping[str, Mapping[str, Any] | None], warm: int
     runner = _runner()
     known = tomllib.loads((FOLDER / "peers.toml").read_text())
     started: list[Any] = []
-    with tempfile.TemporaryDirectory(prefix="bench") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True) as folder:
         try:
             peers = {}
             for at, (name, spec) in enumerate(systems.items()):
@@ -153,7 +153,8 @@ def collector(app: Mapping[str, Any]) -> Iterator[int]:
 def started(systems: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, int]]:
     """Systems that do not speak the benchmark's workloads: up once their port is open. Yields ports by name."""
     processes, ports = [], {}
-    state = {"BENCH_STATE": str(HOME / "state"), "BENCH_VENVS": str(HOME / "venv")}
+    scratch = tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True)
+    state = {"BENCH_STATE": str(HOME / "state"), "BENCH_VENVS": str(HOME / "venv"), "BENCH_TMP": scratch.name}
     try:
         for at, (name, system) in enumerate(systems.items()):
             port = ports[name] = _FIRST_PORT + 200 + at
@@ -169,6 +170,7 @@ def started(systems: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, int]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
+        scratch.cleanup()
 
 
 def await_port(port: int, seconds: float = 60.0) -> None:

@@ -46,7 +46,7 @@ def config(folder: pathlib.Path, port: int, name: str, python: str, spec: Mappin
 
 
 def runtime(port: int, name: str, spec: Mapping[str, Any]) -> None:
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="cortex-bench-"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="cortex-bench-", dir=os.environ.get("BENCH_TMP")))
     python = str(pathlib.Path(os.environ["BENCH_VENVS"], "raw/bin/python"))
     path = config(folder, port, name, python, spec)
     os.execv(sys.executable, [sys.executable, "-m", "runtime", "--config", str(path)])
