@@ -7,9 +7,11 @@ every group the front makes, and ends those that are left when the pipe to it cl
 
 import contextlib
 import os
+import pathlib
 import signal
 import struct
 
+_REGIONS = pathlib.Path("/dev/shm")  # noqa: S108  # where Linux keeps named regions
 _NOTE = struct.Struct("<q")  # a group's id; negative when it has ended
 
 
@@ -19,10 +21,11 @@ class Guard:
     def __init__(self) -> None:
         """Forks: to be called before there are threads."""
         ours, self._fd = os.pipe()
+        front = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._fd)
-            _watch(ours)
+            _watch(ours, front)
         os.close(ours)
 
     def began(self, group: int) -> None:
@@ -43,7 +46,7 @@ class Guard:
             os.waitpid(self._pid, 0)
 
 
-def _watch(fd: int) -> None:
+def _watch(fd: int, front: int) -> None:
     """Body of the guard; never returns."""
     try:
         os.setsid()
@@ -59,5 +62,7 @@ def _watch(fd: int) -> None:
         for group in groups:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
+        for region in _REGIONS.glob(f"cortex-{front}-*"):
+            region.unlink(missing_ok=True)
     finally:
         os._exit(0)

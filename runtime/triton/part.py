@@ -29,6 +29,8 @@ from runtime.triton.residents import Residents
 from runtime.triton.span_relay import SpanRelay
 from services.chassis import telemetry
 
+_FOLDER = "cortex-models-"
+
 
 class ModelServer:
     """Implements runtime.parts.Part, and is the Engine of the models once it is `open`."""
@@ -89,7 +91,9 @@ class ModelServer:
 
     async def run(self) -> None:
         """Until cancelled; what keeps it from starting ends up in `fatal`."""
-        self._folder = pathlib.Path(tempfile.mkdtemp(prefix="cortex-models-", dir=_place(self._settings)))
+        place = _place(self._settings)
+        await asyncio.to_thread(_sweep, place)
+        self._folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=place))
         try:
             await self._choose()
             await self._declare()
@@ -266,9 +270,17 @@ class ModelServer:
             self.fatal.set_result(LoadFailure(reason, text, None, time.time()))
 
 
-def _place(settings: Settings) -> str | None:
+def _place(settings: Settings) -> pathlib.Path:
     """Beside the state file, so that who cleans up after a replica finds it."""
-    return str(pathlib.Path(settings.state_file).parent) if settings.state_file else None
+    return pathlib.Path(settings.state_file).parent if settings.state_file else pathlib.Path(tempfile.gettempdir())
+
+
+def _sweep(place: pathlib.Path) -> None:
+    """Folders of replicas that were killed: their names carry the pid of the front that is gone."""
+    for left in place.glob(f"{_FOLDER}*-*"):
+        pid = left.name.removeprefix(_FOLDER).partition("-")[0]
+        if pid.isdigit() and not pathlib.Path("/proc", pid).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _gpus() -> list[pathlib.Path]:
