@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runtime import bodies, config, errors, http_heads, mounts, scribe, slabs
@@ -104,16 +104,18 @@ class HttpDoor:
 
     def handle(self, exchange: Exchange) -> None:
         """Routes one request."""
-        path = exchange.path
+        head, verbs = exchange.head, self._dispatcher.verbs
         self.last_request = exchange.began
-        if exchange.preflight is not None:
-            exchange.reply(204, messages.preflight(exchange.preflight), b"")
-            return
-        if path != b"/":
-            self._elsewhere(exchange, path)
-            return
-        verbs = self._dispatcher.verbs
-        method = exchange.method.decode("latin-1")
+        if head.straight and head.verb in verbs:
+            self._submit(exchange)
+        elif head.preflight is not None:
+            exchange.reply(204, messages.preflight(head.preflight), b"")
+        elif exchange.path != b"/":
+            self._elsewhere(exchange, exchange.path)
+        else:
+            self._ask(exchange, head.verb, verbs)
+
+    def _ask(self, exchange: Exchange, method: str, verbs: Sequence[str]) -> None:
         if method == "HEAD" and "GET" in verbs:
             exchange.fields[0] = b"GET"
             self._submit(exchange)

@@ -23,7 +23,7 @@ class Exchange(Call):
     """A call whose answer is written to its connection."""
 
     __slots__ = (
-        "_connection", "_head", "_owed", "_own", "_sent_head", "failure", "held", "keep_alive", "on_cancel", "on_room",
+        "_connection", "_owed", "_own", "_sent_head", "failure", "head", "held", "keep_alive", "on_cancel", "on_room",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", began: float, head: Head, own: Sequence[bytes] = ()) -> None:
@@ -57,7 +57,7 @@ class Exchange(Call):
         self.timer = None
         self.span = None
         self._connection = connection
-        self._head = head
+        self.head = head
         self._own = own
         self.keep_alive = head.keep_alive
         self.failure = head.failure  # decided before the request was whole
@@ -69,18 +69,14 @@ class Exchange(Call):
         self._owed = 0
 
     @property
-    def preflight(self) -> bytes | None:
-        return self._head.preflight
-
-    @property
     def timeout(self) -> float | None:
-        return self._head.timeout
+        return self.head.timeout
 
     def header(self, name: bytes) -> bytes:
         """A request header by its lower-case name; empty when absent."""
-        found = self._head.known.get(name)
-        if found is None and name in self._head.own:
-            found = self._own[self._head.own.index(name)]
+        found = self.head.known.get(name)
+        if found is None and name in self.head.own:
+            found = self._own[self.head.own.index(name)]
         return found or b""
 
     @property
@@ -113,7 +109,7 @@ class Exchange(Call):
 
     def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
         connection = self._connection
-        least = self._head.plain and len(fields) == 3 and status == 200 and len(body) <= _JOIN_BYTES
+        least = self.head.plain and len(fields) == 3 and status == 200 and len(body) <= _JOIN_BYTES
         if least and not connection.door.draining:
             # What nearly every answer is; the same bytes as below, put together once.
             connection.write(
@@ -136,7 +132,7 @@ class Exchange(Call):
             self._connection.door.refused(failure.status, self.began)
         if failure.close:
             self.keep_alive = False
-        if self._head.grpc:
+        if self.head.grpc:
             from runtime import grpc_bridge  # whose imports a replica without gRPC callers does not need
 
             lines = [(b"content-type", grpc_bridge.CONTENT_TYPE), *grpc_bridge.failed(failure, self.request_id)]
@@ -157,7 +153,7 @@ class Exchange(Call):
         else:
             body = b""
         data = self._head_bytes(status, lines, keep)
-        if self._head.head_only:
+        if self.head.head_only:
             connection.write(data)
         elif len(body) <= _JOIN_BYTES:
             connection.write(data + body)
@@ -172,7 +168,7 @@ class Exchange(Call):
         events = fields[0].startswith(b"text/event-stream")
         if events and not any(name.lower() == b"cache-control" for name, _ in lines):
             lines.append((b"cache-control", b"no-cache"))
-        if self._head.old:
+        if self.head.old:
             self.keep_alive = False  # the end of the connection is the end of the body
         else:
             lines.append((b"transfer-encoding", b"chunked"))
@@ -180,13 +176,13 @@ class Exchange(Call):
         self._connection.silent_since = self._connection.door.now() if events else 0.0
         keep = self.keep_alive and not self._connection.door.draining
         self._connection.write(self._head_bytes(status, lines, keep))
-        if self._head.head_only:
+        if self.head.head_only:
             self._connection.door.suffice(self, status)
             self._connection.finished(self, keep=keep)
 
     def on_stream_chunk(self, data: bytes) -> None:
         connection = self._connection
-        connection.write(data if self._head.old else messages.chunk(data))
+        connection.write(data if self.head.old else messages.chunk(data))
         if connection.silent_since:
             connection.silent_since = connection.door.now() if data.endswith(_BETWEEN_EVENTS) else math.inf
         self._owed += frames.cost(data)
@@ -197,7 +193,7 @@ class Exchange(Call):
         """Something for proxies that cut silent connections; readers of events skip it."""
         connection = self._connection
         if self._sent_head and connection.silent_since:
-            connection.write(_COMMENT if self._head.old else messages.chunk(_COMMENT))
+            connection.write(_COMMENT if self.head.old else messages.chunk(_COMMENT))
             connection.silent_since = connection.door.now()
 
     def repay(self) -> None:
@@ -210,15 +206,15 @@ class Exchange(Call):
 
     def on_stream_end(self, *, broken: bool) -> None:
         keep = self.keep_alive and not broken and not self._connection.door.draining
-        if not broken and not self._head.old:
+        if not broken and not self.head.old:
             self._connection.write(messages.LAST_CHUNK)
         self._connection.finished(self, keep=keep)
 
     def _head_bytes(self, status: int, lines: list[tuple[bytes, bytes]], keep: bool) -> bytes:
         connection = b""
-        if self._head.old or not keep:
+        if self.head.old or not keep:
             connection = b"connection: %b\r\n" % (b"keep-alive" if keep else b"close")
-        if self._head.cross_origin and not any(name.lower() == b"access-control-allow-origin" for name, _ in lines):
+        if self.head.cross_origin and not any(name.lower() == b"access-control-allow-origin" for name, _ in lines):
             connection += messages.CROSS_ORIGIN
         return b"%b%bx-request-id: %b\r\ndate: %b\r\n\r\n" % (
             messages.head(status, lines), connection, self.fields[4], self._connection.door.date

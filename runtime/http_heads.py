@@ -33,7 +33,7 @@ class Head:
     __slots__ = (
         "attempt", "cross_origin", "encoding", "failure", "fields", "grpc", "head_only", "headers", "id_at",
         "keep_alive", "kept", "known", "old", "own", "places", "plain", "preflight", "priority", "size", "size_at",
-        "timeout", "trace_at",
+        "straight", "timeout", "trace_at", "verb",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, known: dict[bytes, bytes], *, keep_alive: bool, old: bool) -> None:
@@ -58,9 +58,12 @@ class Head:
         self.cross_origin = b"origin" in known  # a browser asks on behalf of a page from elsewhere
         # Whether an answer needs no more than the least of headers.
         self.plain = keep_alive and not (old or self.head_only or self.cross_origin)
+        self.verb = method.decode("latin-1")
         self.preflight: bytes | None = None  # the headers a browser asks leave for, when it asks for leave
         if self.cross_origin and method == b"OPTIONS" and b"access-control-request-method" in known:
             self.preflight = get(b"access-control-request-headers", b"")
+        # Whether it asks for a prediction, should the predictor have that verb.
+        self.straight = path == b"/" and self.preflight is None
         encoding = get(b"content-encoding", b"")
         self.encoding = encoding if encoding.lower() != b"identity" else b""
         self.failure: errors.Failure | None = None
