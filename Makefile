@@ -48,7 +48,7 @@ e2e: install
 
 # Examples that train a model first; PyTorch alone is 3 GB on Linux, hence not a part of `make test`.
 examples-heavy: install
-	@CORTEX_EXAMPLES_HEAVY=1 $(BIN)/python -m pytest -q -n 0 tests/e2e/test_examples_heavy.py
+	@CORTEX_EXAMPLES_HEAVY=1 $(BIN)/python -m pytest -q -n 0 tests/e2e/test_examples_heavy.py tests/triton/test_pytorch.py
 
 bench: install
 	@$(BIN)/python -m tests.bench

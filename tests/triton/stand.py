@@ -41,6 +41,12 @@ def python() -> str:
     return str(_built(f"models-{sys.version_info[1]}", list(_PACKAGES), target=False) / "bin/python")
 
 
+@functools.cache
+def torch_python() -> str:
+    """One with PyTorch: 3 GB on Linux, so for `make examples-heavy` only."""
+    return str(_built(f"torch-{sys.version_info[1]}", ["numpy<2", "torch==2.15.0"], target=False) / "bin/python")
+
+
 def _built(name: str, packages: list[str], *, target: bool) -> pathlib.Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / name
@@ -96,25 +102,27 @@ class Stand:
 
 @contextlib.asynccontextmanager
 async def running(
-    kind: str, folder: pathlib.Path, *, models: Sequence[str] = (), limit: int = 1024, most_loads: int = 500
-) -> AsyncIterator[Stand]:
-    """An engine whose repository has the named models of ours."""
+    kind: str, folder: pathlib.Path, *, models: Sequence[str] = (), limit: int = 1024, most_loads: int = 500,
+    using: str = "",
+) -> AsyncIterator[Stand]:  # fmt: skip
+    """An engine whose repository has the named models of ours, run by the interpreter `using` or that of `python()`."""
+    using = using or python()
     root = folder / "models"
     for model in models:
         shutil.copytree(REPOSITORY / model, root / model, ignore=shutil.ignore_patterns("__pycache__"))
     root.mkdir(exist_ok=True)
     log = logs.LogFile(str(folder / "log.jsonl"), "info")
     catalog, watch = Catalog(limit), Unwatched()
-    env = user_python.environment(python(), {}, os.environ)
-    intro = introspection.Introspection(python(), env)
+    env = user_python.environment(using, {}, os.environ)
+    intro = introspection.Introspection(using, env)
     runner: Any
     if kind == "triton":
         found = discovery.inspect(home())
         assert found is not None
-        place = server.Place(found, await interpreter.probe(python()), folder / "triton", env)
+        place = server.Place(found, await interpreter.probe(using), folder / "triton", env)
         runner = Supervisor(place, catalog, log, watch, lambda: None, load_timeout=60, most_loads=most_loads)
     else:
-        runner = Embedded(python(), env, folder / "embedded", catalog, log, watch, lambda: None, load_timeout=60)
+        runner = Embedded(using, env, folder / "embedded", catalog, log, watch, lambda: None, load_timeout=60)
 
     async def read(name: str) -> repository.Source:
         if name not in [path.name for path in root.iterdir()]:
