@@ -12,8 +12,7 @@ from typing import Any
 
 import httptools
 
-from runtime import errors, tracing
-from runtime.bodies import FREE_BYTES
+from runtime import errors, slabs, tracing
 from runtime.calls import DEFAULT_PRIORITY
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -21,6 +20,7 @@ ATTEMPT_HEADER = b"x-envoy-attempt-count"  # what the gateway tells us, and the 
 _REQUEST_ID_BYTES = 200
 _KEPT_HEADS = 1024
 _KEPT_BYTES = 2048
+_MARKS = 16_384
 _NOT_KEPT = frozenset([b"expect", b"transfer-encoding", b"content-encoding", b"upgrade"])
 # Headers whose values are a request's own, in their usual form: whatever else the rules for values say, these are fine.
 _OWN = (b"x-request-id", b"traceparent", b"content-length", b"grpc-timeout")
@@ -108,43 +108,51 @@ class Heads:
 
     def __init__(self) -> None:
         self._seen: dict[bytes, Head] = {}
+        self._once: set[int] = set()  # hashes of heads that came once: many never come again, and keeping has its price
+        self._missed: tuple[bytes, list[bytes], list[bytes]] | None = None
 
     def find(self, data: bytes) -> tuple[Head, int, Sequence[bytes]] | None:
         """The head of a request that is here as a whole, where its body begins, and the values that are its own."""
         end = data.find(b"\r\n\r\n") + 4
         whole, size = data[:end], len(data) - end
-        own: list[bytes] = []
+        self._missed = None
         head = self._seen.get(whole)
-        if head is None or head.own:
-            parts = _OWN_LINE.split(whole)
-            own = parts[2::3]
-            del parts[2::3]
-            head = self._seen.get(b"".join(parts))
-            if head is None or not head.fits(own, size):
-                return None
-        elif size != head.size:
+        if head is not None and not head.own:
+            return (head, end, ()) if size == head.size else None
+        if size > slabs.LEAST_BYTES or end > _KEPT_BYTES:
             return None
-        return (head, end, own) if size <= FREE_BYTES else None
+        parts = _OWN_LINE.split(whole)
+        lines, own = parts[1::3], parts[2::3]
+        del parts[2::3]
+        rest = b"".join(parts)
+        head = self._seen.get(rest)
+        if head is None:
+            self._missed = rest, lines, own
+            return None
+        return (head, end, own) if head.fits(own, size) else None
 
     def keep(self, data: bytes, size: int, head: Head, known: dict[bytes, bytes], names: list[bytes]) -> None:
-        """`data` was one whole request, with a body of `size` bytes, `head`, and headers of these `names`."""
-        end = len(data) - size
-        if end > _KEPT_BYTES or head.failure is not None or not head.keep_alive:
+        """`data` was one whole request that was not found: its body's `size`, its `head`, and its headers' `names`."""
+        if self._missed is None or head.failure is not None or not head.keep_alive:
             return
-        if data.find(b"\r\n\r\n") != end - 4 or not _NOT_KEPT.isdisjoint(known):
+        rest, lines, values = self._missed
+        if (mark := hash(rest)) not in self._once:
+            if len(self._once) >= _MARKS:
+                self._once.clear()
+            self._once.add(mark)
             return
-        parts = _OWN_LINE.split(data[:end])
-        own = [line[2:-2] for line in parts[1::3]]
+        if data.find(b"\r\n\r\n") != len(data) - size - 4 or not _NOT_KEPT.isdisjoint(known):
+            return
+        own = [line[2:-2] for line in lines]
         kept = head.for_others(own, size)
         # Told twice, or in another form, and the parser found what is not cut out.
-        if any(names.count(name) > 1 for name in _OWN) or not kept.fits(parts[2::3], size):
+        if any(names.count(name) > 1 for name in _OWN) or not kept.fits(values, size):
             return
         if any(name in known and name not in own for name in _OWN if name != b"content-length"):
             return
-        del parts[2::3]
         if len(self._seen) >= _KEPT_HEADS:
             self._seen.clear()
-        self._seen[b"".join(parts)] = kept
+        self._seen[rest] = kept
 
     def __len__(self) -> int:
         return len(self._seen)

@@ -5,6 +5,7 @@ Everything is synchronous: a request is parsed, dispatched and answered in callb
 
 import asyncio
 import collections
+from collections.abc import Sequence
 from typing import Any
 
 import httptools
@@ -58,8 +59,6 @@ class Connection(asyncio.Protocol):
         name = self._transport.get_extra_info("peername")
         return str(name[0]) if isinstance(name, tuple) else ""
 
-    # The transport's callbacks.
-
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         transport.set_write_buffer_limits(high=256 * 1024)
@@ -84,21 +83,26 @@ class Connection(asyncio.Protocol):
         if self.head_since or self.body_since:
             self._more(data)
             return
-        if self.active is None and not (self.waiting or self.stalled):
-            known = self.door.heads.find(data)
-            if known is not None and len(data) - known[1] <= self.door.max_body:
-                head, end, own = known
-                self.active = exchange = Exchange(self, self.door.now(), head, own)
-                exchange.body = data[end:]
-                try:
-                    self.door.handle(exchange)
-                except Exception as error:
-                    self._broke(exchange, error)
-                return
+        alone = self.active is None and not (self.waiting or self.stalled)
+        if alone and (known := self.door.heads.find(data)) is not None and self._serve_known(data, *known):
+            return
         self._whole = None
         self._parse(data)
-        if self._whole is not None and not (self.head_since or self.body_since or self._chunks or self._steps.rest):
+        more = self.head_since or self.body_since or self._chunks or self._steps.rest
+        if alone and self._whole is not None and not more:
             self.door.heads.keep(data, self.size, self._whole, self._known, self._fields[::2])
+
+    def _serve_known(self, data: bytes, head: Head, end: int, own: Sequence[bytes]) -> bool:
+        """Without the parser. False where the body has to wait for room, or is too large."""
+        size = len(data) - end
+        if size > self.door.max_body or (size > FREE_BYTES and self.door.bodies.full):
+            return False
+        self.active = exchange = Exchange(self, self.door.now(), head, own)
+        exchange.body = data[end:]
+        if size > FREE_BYTES:
+            exchange.hold(size)
+        self._serve(exchange)
+        return True
 
     def _more(self, data: bytes) -> None:
         """Of a request that had begun."""
@@ -170,8 +174,6 @@ class Connection(asyncio.Protocol):
         if self.active is not None:
             self.active.repay()
         self._pump()
-
-    # The parser's callbacks.
 
     def on_message_begin(self) -> None:
         self._begin(self.door.now())
@@ -286,8 +288,6 @@ class Connection(asyncio.Protocol):
         """From what was parsed."""
         return made(self._parser, self._url, self._known, self._fields, self.door.takes_encoded)
 
-    # In order, one at a time.
-
     def refuse(self, failure: errors.Failure) -> None:
         """Answers a request that is not whole; nothing after it on this connection is read."""
         if self._refused:
@@ -372,9 +372,8 @@ class Connection(asyncio.Protocol):
         elif linger:
             self._linger()
         else:
-            self._refused = True
             self._drop_waiting()
-            self._transport.close()
+            self.close()
 
     def _linger(self) -> None:
         """Closing with unread input would reset the connection and lose the answer (RFC 9112, 9.6)."""
