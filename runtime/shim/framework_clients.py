@@ -51,8 +51,9 @@ class _Client:
             told.append(head)
             parts.append(data)
         request = logs.current.get()
-        meta = {"model": model_name, "version": model_version, "inputs": told}
+        meta: dict[str, Any] = {"model": model_name, "version": model_version, "inputs": told}
         meta["traceparent"] = request.traceparent if request is not None else ""
+        meta["deadline"] = request.deadline if request is not None else None
         answer, body = self._ask("infer", meta, b"".join(parts))
         return tensors.unpack(answer["outputs"], body)
 

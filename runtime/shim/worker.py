@@ -128,7 +128,8 @@ def _offer(contract: signature.Contract, setup: dict[str, Any]) -> dict[str, Any
         "is_async": contract.is_async,
         "headers": contract.wants_headers,
         "prepares": contract.pre is not None,
-        "deadline": contract.wants_deadline,
+        # The clients of the framework types send it along.
+        "deadline": contract.wants_deadline or setup["predictor_type"] in ("tensorflow", "onnx"),
         "python": sys.version.split()[0],
         "inputs": _declared(contract, setup, "inputs"),
         "outputs": _declared(contract, setup, "outputs"),

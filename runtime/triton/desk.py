@@ -1,7 +1,8 @@
 """Answers a predictor's framework client (`asker.ask("infer", ...)`): tensors in, tensors out, as raw bytes.
 
-`infer`: model, version, inputs (name, datatype, shape, size), outputs (names), traceparent, and the inputs' bytes one
-after another; the answer has the same form. `signature`: model, version; answers with the model's inputs and outputs.
+`infer`: model, version, inputs (name, datatype, shape, size), outputs (names), traceparent, deadline (monotonic, of the
+request that asks), and the inputs' bytes one after another; the answer has the same form. `signature`: model, version;
+answers with the model's inputs and outputs.
 """
 
 import time
@@ -30,7 +31,7 @@ class Desk:
     async def infer(self, meta: dict[str, Any], body: bytes) -> Answer:
         request = InferRequest(
             "", "", "", _tensors(meta["inputs"], body), tuple(meta.get("outputs") or ()),
-            deadline=time.monotonic() + self._timeout if self._timeout else 0.0,
+            deadline=self._deadline(meta.get("deadline")),
             traceparent=str(meta.get("traceparent") or "").encode(),
         )  # fmt: skip
         try:
@@ -44,6 +45,11 @@ class Desk:
         ]
         head = {"model": response.model, "version": response.version, "outputs": told}
         return head, b"".join(bytes(x.data) for x in response.outputs)
+
+    def _deadline(self, told: float | None) -> float:
+        """The earlier of the caller's and what one request may take; 0 for none."""
+        known = [told] if told else []
+        return min([*known, time.monotonic() + self._timeout] if self._timeout else known, default=0.0)
 
     async def signature(self, meta: dict[str, Any], body: bytes) -> Answer:
         try:

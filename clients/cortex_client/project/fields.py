@@ -20,7 +20,7 @@ def _model_fields(path: str, era: str) -> tuple[Field, ...]:
         Field(f"{path}.path", Form.LOCATION, "Where one model lies.", era=era),
         Field(f"{path}.model_path", Form.LOCATION, "The same, before 0.25.", era="0.22-0.24"),
         Field(f"{path}.dir", Form.LOCATION, "Folder of which every sub-folder is a model; for type triton the model repository.", era=era),
-        Field(f"{path}.signature_key", Form.TEXT, "Signature of TensorFlow models.", era=era, default="the only one, else `serving_default`"),
+        Field(f"{path}.signature_key", Form.TEXT, "Signature of TensorFlow models.", era=era, default="the only one, else `predict`, else `serving_default`"),
         Field(f"{path}.cache_size", Form.INTEGER, "Models kept in memory; together with `disk_cache_size`, and only with one process per replica.", era=era, default="all", positive=True),
         Field(f"{path}.disk_cache_size", Form.INTEGER, "Models kept on disk, at least `cache_size`.", era=era, default="all", positive=True),
         Field(f"{path}.memory_budget", Form.BYTES, "Memory that loaded models may take together; least recently used ones are unloaded.", era=_OURS, default="none", positive=True),

@@ -72,7 +72,7 @@ def _tensorflow(folder, config):
     found = model.signatures
     if not found or (wanted and wanted not in found):
         sys.exit("signature_key: no signature {!r}; there are: {}".format(wanted, ", ".join(found) or "none"))
-    signature = found[next(key for key in (wanted, "serving_default", "predict", *found) if key in found)]
+    signature = found[next(key for key in (wanted, "predict", "serving_default", *found) if key in found)]
 
     def told(specs):
         return [(name, _tf_type(spec.dtype), list(spec.shape)) for name, spec in sorted(specs.items())]

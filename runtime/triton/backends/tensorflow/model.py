@@ -10,7 +10,7 @@ class TritonPythonModel(BatchedModel):
     def load(self, path, config, args):
         self.model = tf.saved_model.load(path)  # the signature does not keep its variables alive
         found = self.model.signatures
-        keys = [self.parameter("signature_key"), "serving_default", "predict", *found]
+        keys = [self.parameter("signature_key"), "predict", "serving_default", *found]
         self.signature = found[next(key for key in keys if key in found)]
         self.types = {name: spec.dtype for name, spec in self.signature.structured_input_signature[1].items()}
 
