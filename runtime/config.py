@@ -1,32 +1,20 @@
 """What the node tells a replica: ReplicaConfig as proto JSON, read once into plain values."""
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import json_format, struct_pb2
+from runtime import proto_json
 
-from cortex.apiserver.v1 import spec_pb2
-from cortex.runtime.v1 import replica_config_pb2
-
-_MODEL_TYPES = {
-    spec_pb2.MODEL_TYPE_CLASSIFICATION: "classification",
-    spec_pb2.MODEL_TYPE_REGRESSION: "regression",
-}
-
-
+_MODEL_TYPES = {"MODEL_TYPE_CLASSIFICATION": "classification", "MODEL_TYPE_REGRESSION": "regression"}
 _TYPES = {
-    spec_pb2.PREDICTOR_TYPE_TENSORFLOW: "tensorflow",
-    spec_pb2.PREDICTOR_TYPE_ONNX: "onnx",
-    spec_pb2.PREDICTOR_TYPE_TRITON: "triton",
+    "PREDICTOR_TYPE_TENSORFLOW": "tensorflow",
+    "PREDICTOR_TYPE_ONNX": "onnx",
+    "PREDICTOR_TYPE_TRITON": "triton",
 }
-_TASKS = {
-    spec_pb2.PREDICTOR_TASK_TEXT_GENERATION: "text-generation",
-    spec_pb2.PREDICTOR_TASK_EMBEDDING: "embedding",
-}
-_STARTS = {spec_pb2.WORKER_START_SPAWN: "spawn", spec_pb2.WORKER_START_FORK_LOADED: "fork-loaded"}
+_TASKS = {"PREDICTOR_TASK_TEXT_GENERATION": "text-generation", "PREDICTOR_TASK_EMBEDDING": "embedding"}
+_STARTS = {"WORKER_START_SPAWN": "spawn", "WORKER_START_FORK_LOADED": "fork-loaded"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,113 +83,106 @@ class Settings:
 
 
 def load(path: pathlib.Path) -> Settings:
-    """Reads the file at `path`."""
-    message = replica_config_pb2.ReplicaConfig()
-    json_format.Parse(path.read_text(), message, ignore_unknown_fields=True)
-    return convert(message)
+    """Reads the file at `path`. Raises proto_json.ParseError."""
+    try:
+        return convert(proto_json.loads(path.read_text()))
+    except proto_json.ParseError as error:
+        raise proto_json.ParseError(f"{path} is no ReplicaConfig as the node writes it: {error}") from None
 
 
-def convert(message: replica_config_pb2.ReplicaConfig) -> Settings:
-    """Applies the defaults that spec.proto documents."""
-    spec, predictor = message.spec, message.spec.predictor
-    timeout = spec.networking.request_timeout
+def convert(told: proto_json.Message) -> Settings:
+    """Applies the defaults that spec.proto documents. Raises proto_json.ParseError."""
+    spec = told.message("spec")
+    predictor, networking, compute = (spec.message(name) for name in ("predictor", "networking", "compute"))
+    has_gpus, cores = bool(compute.whole("gpus")), told.whole("neuronCoreCount")
+    setup = _setup(told.text("projectDir"), predictor, spec.message("monitoring"))
     return Settings(
-        api=message.api,
-        revision=message.revision,
-        replica=message.replica,
-        http_address=message.http_address,
-        grpc_address=message.grpc_address,
-        monitor_address=message.monitor_address,
-        log_file=message.log_file,
-        state_file=message.state_file,
-        python=message.python,
-        drain_timeout=_seconds(message.drain_timeout, message.HasField("drain_timeout"), 60.0),
-        start_timeout=_seconds(message.start_timeout, message.HasField("start_timeout"), 600.0),
-        request_timeout=_seconds(timeout, spec.networking.HasField("request_timeout"), 60.0),
-        max_request_bytes=spec.networking.max_request_bytes or 64 * 1024 * 1024,
-        max_concurrency=spec.autoscaling.max_replica_concurrency or 1024,
-        processes=predictor.processes_per_replica or 1,
-        threads=_threads(predictor),
-        log_level=predictor.log_level or "info",
-        env=dict(predictor.env),
-        setup={
-            "project_dir": message.project_dir,
-            "path": predictor.path,
-            "class_name": predictor.class_name,
-            "python_path": predictor.python_path,
-            "config": plain(predictor.config),
-            "models": plain(predictor.models),
-            "threads": _threads(predictor),
-            "batching": predictor.HasField("server_side_batching"),
-            "log_level": predictor.log_level or "info",
-            "predictor_type": _TYPES.get(predictor.type, "python"),
-            "inputs": _tensors(predictor.inputs),
-            "outputs": _tensors(predictor.outputs),
-            "monitoring": {"model_type": _MODEL_TYPES.get(spec.monitoring.model_type, ""), "key": spec.monitoring.key},
-        },
-        predictor_type=_TYPES.get(predictor.type, "python"),
-        task=_TASKS.get(predictor.task, ""),
+        api=told.text("api"),
+        revision=told.text("revision"),
+        replica=told.text("replica"),
+        http_address=told.text("httpAddress"),
+        grpc_address=told.text("grpcAddress"),
+        monitor_address=told.text("monitorAddress"),
+        log_file=told.text("logFile"),
+        state_file=told.text("stateFile"),
+        python=told.text("python"),
+        drain_timeout=told.seconds("drainTimeout", 60.0),
+        start_timeout=told.seconds("startTimeout", 600.0),
+        request_timeout=networking.seconds("requestTimeout", 60.0),
+        max_request_bytes=networking.whole("maxRequestBytes") or 64 * 1024 * 1024,
+        max_concurrency=spec.message("autoscaling").whole("maxReplicaConcurrency") or 1024,
+        processes=predictor.whole("processesPerReplica") or 1,
+        threads=setup["threads"],
+        log_level=setup["log_level"],
+        env=predictor.text_map("env"),
+        setup=setup,
+        predictor_type=setup["predictor_type"],
+        task=predictor.choice("task", _TASKS, ""),
         batching=_batching(predictor),
-        protobuf_path=predictor.protobuf_path,
-        worker=_worker(predictor.worker, has_gpus=bool(spec.compute.gpus)),
-        models=plain(predictor.models),
-        model_cache_dir=message.model_cache_dir,
-        model_cache_bytes=message.model_cache_bytes,
-        triton_home=message.triton_home,
-        admin_token_file=message.admin_token_file,
-        neuron_cores=(message.neuron_core_first, message.neuron_core_count),
-        memory_bytes=spec.compute.memory_bytes,
-        has_devices=bool(spec.compute.gpus or message.neuron_core_count),
-        alias=spec.networking.endpoint.rstrip("/") if message.standalone else "",
+        protobuf_path=predictor.text("protobufPath"),
+        worker=_worker(predictor.message("worker"), has_gpus=has_gpus),
+        models=setup["models"],
+        model_cache_dir=told.text("modelCacheDir"),
+        model_cache_bytes=told.whole("modelCacheBytes"),
+        triton_home=told.text("tritonHome"),
+        admin_token_file=told.text("adminTokenFile"),
+        neuron_cores=(told.whole("neuronCoreFirst"), cores),
+        memory_bytes=compute.whole("memoryBytes"),
+        has_devices=has_gpus or bool(cores),
+        alias=networking.text("endpoint").rstrip("/") if told.flag("standalone") else "",
     )
 
 
-def _threads(predictor: spec_pb2.Predictor) -> int:
+def _setup(project: str, predictor: proto_json.Message, monitoring: proto_json.Message) -> dict[str, Any]:
+    return {
+        "project_dir": project,
+        "path": predictor.text("path"),
+        "class_name": predictor.text("className"),
+        "python_path": predictor.text("pythonPath"),
+        "config": predictor.struct("config"),
+        "models": predictor.struct("models"),
+        "threads": _threads(predictor),
+        "batching": "serverSideBatching" in predictor,
+        "log_level": predictor.text("logLevel") or "info",
+        "predictor_type": predictor.choice("type", _TYPES, "python"),
+        "inputs": [_tensor(told) for told in predictor.messages("inputs")],
+        "outputs": [_tensor(told) for told in predictor.messages("outputs")],
+        "monitoring": {
+            "model_type": monitoring.choice("modelType", _MODEL_TYPES, ""),
+            "key": monitoring.text("key"),
+        },
+    }
+
+
+def _threads(predictor: proto_json.Message) -> int:
     """Calls that a worker runs at a time. The ancestor's batches took as many threads as calls, and one of them ran a
     batch: as many threads as a batch has calls mean one batch at a time, and predictors that rely on it."""
-    threads = predictor.threads_per_process or 1
-    return 1 if threads == predictor.server_side_batching.max_batch_size else threads
+    threads = predictor.whole("threadsPerProcess") or 1
+    return 1 if threads == predictor.message("serverSideBatching").whole("maxBatchSize") else threads
 
 
-def _batching(predictor: spec_pb2.Predictor) -> Batching | None:
-    if not predictor.HasField("server_side_batching"):
+def _batching(predictor: proto_json.Message) -> Batching | None:
+    if "serverSideBatching" not in predictor:
         return None
-    told = predictor.server_side_batching
-    return Batching(told.max_batch_size, _seconds(told.batch_interval, True, 0.0))
+    told = predictor.message("serverSideBatching")
+    return Batching(told.whole("maxBatchSize"), told.seconds("batchInterval", 0.0))
 
 
-def _tensors(told: Iterable[spec_pb2.Tensor]) -> list[dict[str, Any]]:
-    return [{"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)} for tensor in told]
+def _tensor(told: proto_json.Message) -> dict[str, Any]:
+    return {"name": told.text("name"), "datatype": told.text("datatype"), "shape": told.wholes("shape")}
 
 
-def _worker(told: spec_pb2.WorkerPolicy, *, has_gpus: bool) -> WorkerPolicy:
+def _worker(told: proto_json.Message, *, has_gpus: bool) -> WorkerPolicy:
     return WorkerPolicy(
         # What has touched a GPU cannot be forked, and a library may touch it while it is imported.
-        start=_STARTS.get(told.start, "spawn" if has_gpus else "fork-server"),
-        preload=tuple(told.preload),
-        memory_bytes=told.memory_bytes,
-        hang_timeout=_seconds(told.hang_timeout, told.HasField("hang_timeout"), 0.0),
-        max_requests=told.max_requests,
-        kill_on_cancel=told.on_cancel == spec_pb2.CANCEL_POLICY_KILL,
-        cancel_grace=_seconds(told.cancel_grace, told.HasField("cancel_grace"), 5.0),
+        start=told.choice("start", _STARTS, "spawn" if has_gpus else "fork-server"),
+        preload=told.texts("preload"),
+        memory_bytes=told.whole("memoryBytes"),
+        hang_timeout=told.seconds("hangTimeout", 0.0),
+        max_requests=told.whole("maxRequests"),
+        kill_on_cancel=told.text("onCancel") == "CANCEL_POLICY_KILL",
+        cancel_grace=told.seconds("cancelGrace", 5.0),
     )
-
-
-def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """A Struct as Python values. It knows doubles only, so whole numbers become int again, as the user wrote them."""
-    text = json_format.MessageToJson(struct)
-    value: dict[str, Any] = json.loads(text, parse_float=number)
-    return value
-
-
-def number(text: str) -> int | float:
-    """A JSON number as its writer meant it."""
-    value = float(text)
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
-
-
-def _seconds(duration: Any, is_set: bool, default: float) -> float:
-    return duration.seconds + duration.nanos / 1e9 if is_set else default
 
 
 def split_address(address: str) -> tuple[str, int]:

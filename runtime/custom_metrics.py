@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cortex.monitor.v1 import monitor_service_pb2 as pb
 from runtime import sketch
+
+if TYPE_CHECKING:
+    from cortex.monitor.v1 import monitor_service_pb2 as pb
 
 _MOST_SERIES = 1000
 _MOST_TAGS = 16
@@ -60,8 +62,10 @@ class CustomMetrics:
         else:
             self._gauges[key] = _finite(value)
 
-    def take(self) -> list[pb.CustomMetric]:
+    def take(self) -> "list[pb.CustomMetric]":
         """What is new since the last time."""
+        from cortex.monitor.v1 import monitor_service_pb2 as pb
+
         found = [pb.CustomMetric(name=key[1], tags=dict(key[2]), gauge=value) for key, value in self._gauges.items()]
         for key, value in self._counters.items():
             found.append(pb.CustomMetric(name=key[1], tags=dict(key[2]), increase=value))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from google.protobuf import json_format, message, struct_pb2
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
-from runtime import config, grpc_bounds
+from runtime import grpc_bounds, proto_json
 from runtime.inference import InferError
 from runtime.scribe import INLINE_BYTES
 
@@ -90,7 +90,7 @@ def _value_json(value: struct_pb2.Value) -> bytes:
         text = json_format.MessageToJson(value, indent=None)
     except (ValueError, json_format.Error) as error:  # NaN and infinity, which a message can hold
         raise InferError(400, f"the payload has no JSON form: {error}", "PAYLOAD_MALFORMED") from None
-    return json.dumps(json.loads(text, parse_float=config.number)).encode()
+    return json.dumps(json.loads(text, parse_float=proto_json.number)).encode()
 
 
 def _query(request: pb.PredictRequest) -> str:

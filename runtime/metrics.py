@@ -1,11 +1,17 @@
-"""What happened since the last report, counted on the event loop: a few dictionary updates per request."""
+"""What happened since the last report, counted on the event loop: a few dictionary updates per request.
+
+protobuf is imported by who makes a report, as no start of a replica waits for that.
+"""
 
 import collections
 import math
 import time
+from typing import TYPE_CHECKING
 
-from cortex.monitor.v1 import monitor_service_pb2 as pb
 from runtime import custom_metrics, sketch
+
+if TYPE_CHECKING:
+    from cortex.monitor.v1 import monitor_service_pb2 as pb
 
 MAX_CLASSES = 1000
 _COUNTED = 256
@@ -42,7 +48,9 @@ class Predictions:
             self.seen.add(name)
         self.classes[name] = self.classes.get(name, 0) + 1
 
-    def take(self) -> pb.PredictionSummary:
+    def take(self) -> "pb.PredictionSummary":
+        from cortex.monitor.v1 import monitor_service_pb2 as pb
+
         summary = pb.PredictionSummary(
             class_counts=self.classes,
             values=self.values.to_proto() if self.values else None,
@@ -87,7 +95,9 @@ class Metrics:
         self._tracked = True
         self.predictions.add(prediction)
 
-    def take(self, now: float, in_flight: int, queued: int) -> pb.ReportMetricsRequest:
+    def take(self, now: float, in_flight: int, queued: int) -> "pb.ReportMetricsRequest":
+        from cortex.monitor.v1 import monitor_service_pb2 as pb
+
         self._count()
         report = pb.ReportMetricsRequest(
             requests_by_status=self.requests,

@@ -3,8 +3,11 @@
 import collections
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from cortex.monitor.v1 import monitor_service_pb2 as pb
+if TYPE_CHECKING:
+    from cortex.monitor.v1 import monitor_service_pb2 as pb
+
 
 ACCURACY = 0.01
 _LOG_GAMMA = math.log((1 + ACCURACY) / (1 - ACCURACY))
@@ -60,7 +63,9 @@ class Sketch:
             _count(self.negative_bins, negative)
             self.zero_count += sum(1 for value in values if -_SMALLEST < value < _SMALLEST)
 
-    def to_proto(self) -> pb.Sketch:
+    def to_proto(self) -> "pb.Sketch":
+        from cortex.monitor.v1 import monitor_service_pb2 as pb
+
         if self._fresh:
             self._fold()
         filled = bool(self)

@@ -8,10 +8,8 @@ import sys
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
 
-from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, guard, head_start
+from runtime import config, guard, head_start, proto_json
 from tests.runtime.replica import running, wait_for
 
 SOURCE = """
@@ -37,7 +35,7 @@ def settings(folder: pathlib.Path, predictor: dict[str, Any], **told: Any) -> co
     (folder / "predictor.py").write_text("import colorsys\n" + SOURCE)
     document = {"spec": {"predictor": {"path": "predictor.py", **predictor}}, "projectDir": str(folder)}
     document |= {"python": sys.executable, **told}
-    return config.convert(json_format.ParseDict(document, replica_config_pb2.ReplicaConfig()))
+    return config.convert(proto_json.Message(document))
 
 
 def test_it_imports_before_the_front_says_a_word(tmp_path: pathlib.Path) -> None:

@@ -179,7 +179,7 @@ def _bare_start() -> float:
     """Seconds that the two processes a replica consists of take to start without us: ours with its HTTP stack, and the
     predictor's with its module."""
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import asyncio, httptools, uvloop, google.protobuf.json_format"], check=True)
+    subprocess.run([sys.executable, "-c", "import asyncio, httptools, uvloop"], check=True)
     python = str(serving.HOME / "venv/raw/bin/python")
     subprocess.run([python, "-s", str(stage.PROJECTS / "noop/predictor.py")], check=True)
     return time.monotonic() - began

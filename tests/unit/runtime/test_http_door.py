@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
 
-from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, dispatch, errors, http_door, metrics, mounts
+from runtime import config, dispatch, errors, http_door, metrics, mounts, proto_json
 
 
 @pytest.fixture
@@ -19,7 +17,7 @@ async def door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[http_door.HttpD
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS", "LINGER_SECONDS", "ROOM_SECONDS", "STALLED_SECONDS"):
         monkeypatch.setattr(http_door, name, 0.1)
     monkeypatch.setattr(http_door, "_SWEEP_SECONDS", 0.02)
-    settings = config.convert(json_format.ParseDict({}, replica_config_pb2.ReplicaConfig()))
+    settings = config.convert(proto_json.Message({}))
     settings = dataclasses.replace(settings, http_address="127.0.0.1:0")
     dispatcher = dispatch.Dispatcher(
         loop=asyncio.get_running_loop(), limit=3, request_timeout=60.0, metrics=metrics.Metrics(), spans=None

@@ -6,10 +6,8 @@ import random
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
 
-from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, dispatch, http_door, http_exchange, http_protocol, metrics
+from runtime import config, dispatch, http_door, http_exchange, http_protocol, metrics, proto_json
 
 
 class Pipe:
@@ -47,7 +45,7 @@ class Door(http_door.HttpDoor):
 
 @pytest.fixture
 async def connection() -> http_protocol.Connection:
-    settings = config.convert(json_format.ParseDict({}, replica_config_pb2.ReplicaConfig()))
+    settings = config.convert(proto_json.Message({}))
     settings = dataclasses.replace(settings, http_address="127.0.0.1:0")
     loop = asyncio.get_running_loop()
     dispatcher = dispatch.Dispatcher(loop=loop, limit=3, request_timeout=60.0, metrics=metrics.Metrics(), spans=None)

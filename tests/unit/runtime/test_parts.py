@@ -9,10 +9,8 @@ import random
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
 
-from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, deadlines, grpc_errors, logs, metrics, sketch, tracing, user_python
+from runtime import deadlines, grpc_errors, logs, metrics, sketch, tracing, user_python
 from runtime.calls import Call
 from runtime.shim import encode, forms, mappings
 
@@ -195,14 +193,6 @@ def test_headers_cannot_break_out(header: tuple[str, str]) -> None:
         encode.check_headers([header])
 
 
-def test_defaults_and_whole_numbers() -> None:
-    document = {"spec": {"predictor": {"path": "p.py", "config": {"n": 5, "f": 0.5, "big": 1e300}}}}
-    settings = config.convert(json_format.ParseDict(document, replica_config_pb2.ReplicaConfig()))
-    assert settings.setup["config"] == {"n": 5, "f": 0.5, "big": 1e300}
-    assert type(settings.setup["config"]["n"]) is int
-    assert (settings.request_timeout, settings.max_request_bytes, settings.max_concurrency) == (60.0, 2**26, 1024)
-
-
 @pytest.mark.parametrize("bad", [b"", b"x", b"00-" + b"0" * 32 + b"-b7ad6b7169203331-01", b"00-a-b-01\n"])
 def test_a_traceparent_that_is_none_is_dropped(bad: bytes) -> None:
     assert tracing.valid(bad) == b""
@@ -222,21 +212,3 @@ def test_workers_divide_the_cores() -> None:
     cores = len(os.sched_getaffinity(0))
     assert user_python.native_threads(1)["OMP_NUM_THREADS"] == str(cores)
     assert set(user_python.native_threads(1000).values()) == {"1"}
-
-
-@pytest.mark.parametrize(("threads", "batches"), [(0, 1), (1, 1), (8, 1), (4, 4), (16, 16)])
-def test_as_many_threads_as_a_batch_has_calls_run_one_batch(threads: int, batches: int) -> None:
-    message = replica_config_pb2.ReplicaConfig()
-    message.spec.predictor.threads_per_process = threads
-    message.spec.predictor.server_side_batching.max_batch_size = 8
-    settings = config.convert(message)
-    assert settings.threads == settings.setup["threads"] == batches
-
-
-@pytest.mark.parametrize(
-    ("standalone", "endpoint", "alias"), [(True, "/team/iris/", "/team/iris"), (True, "/", ""), (False, "/iris", "")]
-)
-def test_a_path_of_the_gateway_is_taken_only_where_there_is_none(standalone: bool, endpoint: str, alias: str) -> None:
-    message = replica_config_pb2.ReplicaConfig(standalone=standalone)
-    message.spec.networking.endpoint = endpoint
-    assert config.convert(message).alias == alias

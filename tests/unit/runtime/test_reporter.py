@@ -10,8 +10,7 @@ import pytest
 
 from cortex.monitor.v1 import monitor_service_pb2 as pb
 from cortex.monitor.v1 import monitor_service_pb2_grpc as pb_grpc
-from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, metrics, reporter
+from runtime import config, metrics, proto_json, reporter
 
 REFUSED = 999
 
@@ -84,9 +83,9 @@ async def channel_to(monitor: Monitor) -> AsyncIterator[grpc.aio.Channel]:
 
 async def test_a_refused_report_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporter, "_INTERVAL", 0.05)
-    message = replica_config_pb2.ReplicaConfig(api="namespaces/default/apis/a", revision="r1", replica="a-r1-x")
+    settings = proto_json.Message({"api": "namespaces/default/apis/a", "revision": "r1", "replica": "a-r1-x"})
     monitor, measured = Monitor(), metrics.Metrics()
-    pushing = reporter.Reporter(config.convert(message), measured, lambda: (0, 0))
+    pushing = reporter.Reporter(config.convert(settings), measured, lambda: (0, 0))
     async with channel_to(monitor) as channel:
         running = asyncio.create_task(pushing.run(channel))
         await monitor.until(lambda report: report.sequence >= 1)
@@ -102,7 +101,7 @@ async def test_a_refused_report_is_dropped_and_counted(monkeypatch: pytest.Monke
 async def test_a_report_that_is_refused_before_it_was_sent_whole_is_not_sent_again() -> None:
     """What a stream still holds when the refusal arrives."""
     measured = metrics.Metrics()
-    pushing = reporter.Reporter(config.convert(replica_config_pb2.ReplicaConfig()), measured, lambda: (0, 0))
+    pushing = reporter.Reporter(config.convert(proto_json.Message({})), measured, lambda: (0, 0))
     channel = RefusingChannel()
     measured.ended(REFUSED, 0.1, 0.0)
     pushing.collect()

@@ -43,13 +43,16 @@ def test_each_can_be_the_first_to_be_imported(name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("runtime.front", ("opentelemetry", "structlog", "grpc", "sqlalchemy", "email", "tempfile", "zlib")),
+        (
+            "runtime.front",
+            ("opentelemetry", "structlog", "grpc", "sqlalchemy", "email", "tempfile", "zlib", "google.protobuf"),
+        ),
         ("runtime.oip.grpc_servicer", ("importlib.metadata", "opentelemetry")),
         (
             "runtime.grpc_door, runtime.oip.grpc_service",
             ("importlib.metadata", "msgspec", "hmac"),
         ),
-        ("runtime.head_start", ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc")),
+        ("runtime.head_start", ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc", "google.protobuf")),
         ("runtime.shim.fork_server", ("asyncio", "ssl", "dataclasses", "decimal", "uuid", "platform")),
     ],
 )
