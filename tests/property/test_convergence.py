@@ -3,7 +3,7 @@
 import dataclasses
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.apiserver import actions, model, observation, planner, quantities, rollout, traffic
@@ -78,7 +78,7 @@ def observations(draw: st.DrawFn) -> observation.Observation:
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(observations())
 def test_every_plan_is_safe(view: observation.Observation) -> None:
     plan = planner.plan(view, NOW, random.Random(1))
@@ -115,7 +115,7 @@ def check_ceiling(view: observation.Observation, plan: planner.Plan, stops: set[
     assert len([r for r in view.alive() if r.id not in stops]) + starts <= ceiling
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(apis(), replicas(), st.integers(0, 2**16))
 def test_carried_out_faithfully_plans_come_to_an_end(
     api: model.Api, known: tuple[model.Replica, ...], seed: int

@@ -108,7 +108,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps=STEPS, size=st.integers(2, 5), threads=st.integers(1, 2))
 def test_every_call_ends_once_and_batches_keep_their_rules(steps: list[Any], size: int, threads: int) -> None:
     asyncio.run(scenario(steps, size, threads))

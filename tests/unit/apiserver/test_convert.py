@@ -110,7 +110,7 @@ SPECS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spec=SPECS)
 def test_a_spec_comes_back_as_it_went(spec: specs.ApiSpec) -> None:
     wire = spec_pb2.ApiSpec.FromString(convert.spec_to_pb(spec).SerializeToString())

@@ -36,7 +36,7 @@ def drive(scaling: model.Scaling, load: list[tuple[int, int]], first: int) -> Dr
     return driven
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scalings(), loads, st.integers(0, 40))
 def test_bounds_and_factors_hold_and_the_words_fit(
     scaling: model.Scaling, load: list[tuple[int, int]], first: int
@@ -51,7 +51,7 @@ def test_bounds_and_factors_hold_and_the_words_fit(
         assert all(explain.detail(step, made) for step in made.steps)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scalings(), loads, st.integers(0, 40))
 def test_the_same_load_gives_the_same_decisions(
     scaling: model.Scaling, load: list[tuple[int, int]], first: int
@@ -59,7 +59,7 @@ def test_the_same_load_gives_the_same_decisions(
     assert drive(scaling, load, first).transcript() == drive(scaling, load, first).transcript()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scalings(), loads, st.integers(0, 40))
 def test_a_decision_leaves_what_it_was_given_alone(
     scaling: model.Scaling, load: list[tuple[int, int]], first: int
@@ -73,14 +73,14 @@ def test_a_decision_leaves_what_it_was_given_alone(
     assert one == other
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scalings(), st.integers(0, 200), st.integers(0, 40))
 def test_a_constant_load_settles(scaling: model.Scaling, in_flight: int, first: int) -> None:
     driven = drive(scaling, [(2000, in_flight)], first)
     assert [made for at, made in driven.decisions if made.changes and at > 1900] == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.sampled_from([0.0, 5.0, 25.0]))
 def test_the_stairs_remember_the_extremes_of_the_period(numbers: list[int], period: float) -> None:
     scaling = model.Scaling(downscale_stabilization_period=period, upscale_stabilization_period=period)
