@@ -6,7 +6,6 @@ They run in an event loop, so asyncio is imported by then: no start of a worker 
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,8 +14,12 @@ _PLAIN = ("Response.__call__", "StreamingResponse.__call__")
 
 
 def sends_itself(value: Any) -> bool:
+    if not isinstance(getattr(value, "status_code", None), int):
+        return False
+    import inspect  # here, as few predictors return a framework's responses
+
     call = getattr(type(value), "__call__", None)  # noqa: B004  # not whether, but how
-    if not inspect.iscoroutinefunction(call) or not isinstance(getattr(value, "status_code", None), int):
+    if not inspect.iscoroutinefunction(call):
         return False
     return getattr(call, "__qualname__", "") not in _PLAIN
 

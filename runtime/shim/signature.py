@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import callables
 from .payload import Request
 
 _VERBS = ("get", "post", "put", "patch", "delete")
@@ -32,7 +33,7 @@ class Method:
         self.function = function
         self.names = names
         self.getters = [(name, _GETTERS[name]) for name in names if name in _GETTERS]
-        self.is_async = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        self.is_async = callables.is_async(function)
         self.wants_headers = "headers" in names
 
     def arguments(self, request: Request) -> dict[str, Any]:
@@ -83,8 +84,7 @@ def is_candidate(cls: Any, rpcs: Sequence[str] = ()) -> bool:
 
 def is_async_class(cls: Any, rpcs: Sequence[str] = ()) -> bool:
     names = ["predict"] + ["handle_" + verb for verb in _VERBS] + list(rpcs)
-    found = [getattr(cls, name, None) for name in names]
-    return any(inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method) for method in found)
+    return any(callables.is_async(getattr(cls, name)) for name in names if hasattr(cls, name))
 
 
 def inspect_instance(instance: Any) -> Contract:
@@ -104,7 +104,7 @@ def check_batched(contract: Contract) -> None:
     method = contract.verbs.get("POST")
     if method is None:
         raise Invalid("server_side_batching needs predict() or handle_post(), whose calls it collects")
-    if inspect.isgeneratorfunction(method.function) or inspect.isasyncgenfunction(method.function):
+    if callables.is_generator(method.function):
         told = getattr(method.function, "__name__", "predict")
         raise Invalid(f"{told}() is a generator; with server_side_batching it returns a list with one result per call")
 
@@ -112,8 +112,8 @@ def check_batched(contract: Contract) -> None:
 def check_class(cls: Any) -> None:
     """What can be said before the constructor, which may take minutes, has run. Raises Invalid."""
     for name in ["predict", "post_predict"] + ["handle_" + verb for verb in _VERBS]:
-        method = inspect.getattr_static(cls, name, None)
-        if inspect.isfunction(method):
+        method = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+        if isinstance(method, types.FunctionType):
             allowed = _AFTER_ARGUMENTS if name == "post_predict" else tuple(_GETTERS)
             checked(method, name, allowed, skip_self=True)
 
@@ -145,14 +145,11 @@ def _hook(instance: Any, name: str, allowed: Sequence[str]) -> Method | None:
 
 def checked(function: Any, name: str, allowed: Sequence[str], skip_self: bool = False) -> list[str]:
     """The parameters of `function` that are in `allowed`; a required one that is not makes the class invalid."""
-    parameters = list(inspect.signature(function).parameters.values())[1 if skip_self else 0 :]
     found = []
-    for parameter in parameters:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if parameter.name in allowed and parameter.kind is not parameter.POSITIONAL_ONLY:
-            found.append(parameter.name)
-        elif parameter.default is parameter.empty:
+    for parameter, by_name, has_default in callables.parameters(function, skip_self):
+        if by_name and parameter in allowed:
+            found.append(parameter)
+        elif not has_default:
             expected = ", ".join(allowed)
-            raise Invalid(f"{name}() asks for {parameter.name!r}; it may ask for: {expected}")
+            raise Invalid(f"{name}() asks for {parameter!r}; it may ask for: {expected}")
     return found
