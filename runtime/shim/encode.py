@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import collections.abc
-import datetime
 import enum
 import json
 import math
@@ -77,9 +76,9 @@ def _default(value: Any) -> Any:
         import dataclasses
 
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
+    if _is_a("datetime", "date", value) or _is_a("datetime", "time", value):  # a datetime is a date, too
         return value.isoformat()
-    if isinstance(value, datetime.timedelta):
+    if _is_a("datetime", "timedelta", value):
         return value.total_seconds()
     if _is_a("decimal", "Decimal", value):
         return int(value) if value == value.to_integral_value() and value.as_tuple().exponent == 0 else float(value)

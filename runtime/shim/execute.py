@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import json
+import types
 from collections.abc import Sequence
 from typing import Any, Callable, List, Tuple
 
-from . import encode, logs, payload, rpc, rpc_context, signature, tensors, tracebacks, weight
+from . import encode, logs, payload, signature, tensors, tracebacks, weight
 
 # Answers on their way, and the requests they are for.
 Replies = List[Tuple[payload.Request, encode.Encoded]]
@@ -122,8 +122,11 @@ class Executor:
 
     def failed(self, error: BaseException, request: payload.Request) -> encode.Encoded:
         """The answer to a caller; the traceback goes to the log and nowhere else."""
-        if request.context is not None and (request.context.aborted or isinstance(error, rpc_context.Aborted)):
-            return rpc.ended(request.context)
+        if request.context is not None:
+            from . import rpc, rpc_context  # here already, as the call is one of a service of the user's own
+
+            if request.context.aborted or isinstance(error, rpc_context.Aborted):
+                return rpc.ended(request.context)
         if isinstance(error, payload.Malformed):
             return refusal(400, str(error), "PAYLOAD_MALFORMED", request.request_id)
         try:
@@ -169,7 +172,7 @@ def _is_status(value: Any) -> bool:
 def run_after(function: Callable[[], Any]) -> None:
     """What runs after an answer, on a thread: a plain function, or one that returns what has to be awaited."""
     outcome = function()
-    if inspect.iscoroutine(outcome):
+    if isinstance(outcome, types.CoroutineType):
         import asyncio
 
         asyncio.run(outcome)

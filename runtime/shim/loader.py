@@ -10,9 +10,12 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import asks, batches, custom_metrics, models, rpc, signature, tracebacks
+from . import asks, batches, signature, tracebacks
+
+if TYPE_CHECKING:
+    from . import models, rpc
 
 
 class LoadError(Exception):
@@ -28,6 +31,8 @@ def load_service(setup: dict[str, Any]) -> rpc.Service | None:
     """The user's own gRPC service, where there is one. Raises LoadError."""
     if not setup.get("service"):
         return None
+    from . import rpc  # here, as other predictors do without
+
     try:
         return rpc.Service(setup["service"])
     except signature.Invalid as error:
@@ -113,6 +118,8 @@ def construct(
     client: list[models.ModelClient] = []
 
     def model_client() -> models.ModelClient:
+        from . import models  # here, as most predictors have no use for them
+
         if not client:
             client.append(models.ModelClient(asker, setup["worker"]))
         return client[0]
@@ -122,7 +129,7 @@ def construct(
         "python_client": model_client,
         "model_client": model_client,
         "job_spec": lambda: None,
-        "metrics_client": lambda: custom_metrics.MetricsClient(asker),
+        "metrics_client": lambda: _metrics_client(asker),
         **_framework_clients(setup["predictor_type"], asker),
         "proto_module_pb2": lambda: service.module if service else None,
     }
@@ -140,6 +147,12 @@ def construct(
         raise LoadError("INVALID_PREDICTOR", "{}: {}.{}".format(setup["path"], cls.__name__, error)) from None
     except BaseException as error:  # sys.exit() in a constructor must not look like a stop
         raise _failed(error) from None
+
+
+def _metrics_client(asker: asks.Asker) -> Any:
+    from . import custom_metrics  # as above
+
+    return custom_metrics.MetricsClient(asker)
 
 
 def _framework_clients(kind: str, asker: asks.Asker) -> dict[str, Callable[[], Any]]:

@@ -1,9 +1,11 @@
-"""The dict-likes a predictor receives: query parameters, form fields and headers."""
+"""The dict-likes a predictor receives: query parameters, form fields and headers.
+
+urllib is imported with the first query: most requests have none, and a start does not wait for it.
+"""
 
 from __future__ import annotations
 
 import re
-import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Any, Mapping
 
@@ -52,13 +54,21 @@ class MultiDict(Mapping[str, Any]):
         return f"{type(self).__name__}({self._pairs!r})"
 
 
+def _pairs(query: str) -> list[tuple[str, str]]:
+    import urllib.parse
+
+    return urllib.parse.parse_qsl(query, keep_blank_values=True)
+
+
 class QueryParams(MultiDict):
     """The query string, decoded."""
 
     def __init__(self, query: str) -> None:
-        super().__init__(urllib.parse.parse_qsl(query, keep_blank_values=True) if query else [])
+        super().__init__(_pairs(query) if query else [])
 
     def __str__(self) -> str:
+        import urllib.parse
+
         return urllib.parse.urlencode(self._pairs)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from . import forms, frames, tensors
+from . import frames, tensors
 from .mappings import Headers, QueryParams, parameter
 
 _scan: Any = vars(json.JSONDecoder())["scan_once"]
@@ -108,10 +108,8 @@ class Request:
                 return tensors.decode(self.body, tensors.head_size(kind))
             if lowered.startswith("text/plain"):
                 return self.body.decode(parameter(kind, "charset") or "utf-8")
-            if lowered.startswith("multipart/form"):
-                return forms.parse_multipart(self.body, parameter(kind, "boundary"))
-            if lowered.startswith("application/x-www-form-urlencoded"):
-                return forms.parse_urlencoded(self.body, parameter(kind, "charset") or "utf-8")
+            if lowered.startswith(("multipart/form", "application/x-www-form-urlencoded")):
+                return _parse_form(kind, lowered, self.body)
         except tensors.Unfit as error:
             raise Malformed(str(error)) from None
         except (ValueError, LookupError, RecursionError) as error:
@@ -130,6 +128,14 @@ def _parse_json(body: bytes) -> Any:
     except (StopIteration, UnicodeDecodeError):
         pass  # space in front, another encoding, or no JSON at all: json.loads tells them apart
     return json.loads(body)
+
+
+def _parse_form(kind: str, lowered: str, body: bytes) -> Any:
+    from . import forms  # here, as most predictors never get one
+
+    if lowered.startswith("multipart/form"):
+        return forms.parse_multipart(body, parameter(kind, "boundary"))
+    return forms.parse_urlencoded(body, parameter(kind, "charset") or "utf-8")
 
 
 def _short(error: BaseException) -> str:

@@ -10,10 +10,13 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import asks, control, frames, loader, logs, parent, rpc, shared, signature, sync_engine, template, tensors
+from . import asks, control, frames, loader, logs, parent, shared, signature, sync_engine, template, tensors
 from .execute import Executor
+
+if TYPE_CHECKING:
+    from . import rpc
 
 
 def main(fds: list[int], front: int) -> None:

@@ -53,7 +53,11 @@ def test_each_can_be_the_first_to_be_imported(name: str) -> None:
             ("importlib.metadata", "msgspec", "hmac"),
         ),
         ("runtime.head_start", ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc", "google.protobuf")),
-        ("runtime.shim.fork_server", ("asyncio", "ssl", "dataclasses", "decimal", "uuid", "platform")),
+        (
+            "runtime.shim.fork_server",
+            ("asyncio", "ssl", "dataclasses", "decimal", "uuid", "platform", "inspect", "dis", "datetime", "urllib"),
+        ),
+        ("runtime.shim.fork_server", ("runtime.shim.rpc", "runtime.shim.forms", "runtime.shim.models", "base64")),
     ],
 )
 def test_a_start_is_lean(module: str, heavy: tuple[str, ...]) -> None:
