@@ -108,19 +108,24 @@ class Exchange(Call):
         return self.fields[1]
 
     def on_response(self, status: int, fields: Sequence[bytes], body: bytes) -> None:
-        connection = self._connection
-        least = self.head.plain and len(fields) == 3 and status == 200 and len(body) <= _JOIN_BYTES
-        if least and not connection.door.draining:
-            # What nearly every answer is; the same bytes as below, put together once.
-            connection.write(
-                b"%b%d\r\nx-request-id: %b\r\ndate: %b\r\n\r\n%b"
-                % (messages.plain_head(fields[0]), len(body), self.fields[4], connection.door.date, body)
-            )
-            connection.finished(self, keep=True)
+        if status == 200 and len(fields) == 3 and self._reply_plain(fields[0], body):
             return
         lines = [(b"content-type", fields[0])] if fields[0] else []
         lines += zip(fields[3::2], fields[4::2], strict=True)
         self.reply(status, lines, body)
+
+    def _reply_plain(self, content_type: bytes, body: bytes) -> bool:
+        """What nearly every answer is, with the same bytes as from `reply`, put together once. False where there is
+        more to say than that."""
+        connection = self._connection
+        if not self.head.plain or len(body) > _JOIN_BYTES or connection.door.draining or not self.keep_alive:
+            return False
+        connection.write(
+            b"%b%d\r\nx-request-id: %b\r\ndate: %b\r\n\r\n%b"
+            % (messages.plain_head(content_type), len(body), self.fields[4], connection.door.date, body)
+        )
+        connection.finished(self, keep=True)
+        return True
 
     def on_failure(self, failure: errors.Failure) -> None:
         if self._connection.active is not self:
@@ -146,6 +151,13 @@ class Exchange(Call):
 
     def reply(self, status: int, lines: list[tuple[bytes, bytes]], body: bytes, *, linger: bool = False) -> None:
         """Sends a whole response and ends the exchange."""
+        if (
+            status == 200
+            and len(lines) == 1
+            and lines[0][0] == b"content-type"
+            and self._reply_plain(lines[0][1], body)
+        ):
+            return
         connection = self._connection
         keep = self.keep_alive and not connection.door.draining
         if messages.has_body(status):
