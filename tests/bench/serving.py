@@ -29,7 +29,7 @@ FOLDER = pathlib.Path(os.environ.get("BENCH_SERVING", ROOT.parent / "shared/benc
 HOME = pathlib.Path(os.environ.get("BENCH_HOME", pathlib.Path.home() / ".cache/cortex-bench"))
 NEEDED = ("raw", "envoy", "driver")
 PEERS = ("kserve", "mlserver", "litserve", "bentoml", "triton")
-_FIRST_PORT = 18600
+FIRST_PORT = 18600
 
 
 def environ() -> dict[str, str]:
@@ -123,7 +123,7 @@ def up(workload: str, systems: Mapping[str, Mapping[str, Any] | None], warm: int
                 kind = "grpc" if chosen.get("workloads") == ["grpc"] else workload
                 kind = "noop" if kind == "grpc" and over_http else kind
                 options = argparse.Namespace(workers=1)
-                peer = runner.Peer(name, chosen, kind, _FIRST_PORT + 10 * at, options, folder)
+                peer = runner.Peer(name, chosen, kind, FIRST_PORT + 10 * at, options, folder)
                 started.append(peer)
                 peer.start()
                 peers[name] = peer
@@ -139,7 +139,7 @@ def up(workload: str, systems: Mapping[str, Mapping[str, Any] | None], warm: int
 @contextlib.contextmanager
 def collector(app: Mapping[str, Any]) -> Iterator[int]:
     """A collector of spans; yields its port."""
-    port = _FIRST_PORT - 10
+    port = FIRST_PORT - 10
     command = [part.replace("{bin}", str(HOME / "venv" / app["venv"] / "bin")) for part in shlex.split(app["start"])]
     process = subprocess.Popen(command, env={**os.environ, "BENCH_PORT": str(port)})
     try:
@@ -157,7 +157,7 @@ def started(systems: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, int]
     state = {"BENCH_STATE": str(HOME / "state"), "BENCH_VENVS": str(HOME / "venv"), "BENCH_TMP": scratch.name}
     try:
         for at, (name, system) in enumerate(systems.items()):
-            port = ports[name] = _FIRST_PORT + 200 + at
+            port = ports[name] = FIRST_PORT + 200 + at
             start = system["start"].replace("{port}", str(port))
             start = start.replace("{bin}", str(HOME / "venv" / system.get("venv", "") / "bin"))
             env = {**os.environ, **state, "BENCH_PORT": str(port), **system.get("env", {})}
