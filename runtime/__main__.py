@@ -9,7 +9,6 @@ from runtime import guard
 
 def main(watch: guard.Guard) -> int:
     # Here and not above, so that the guard is a copy of next to nothing.
-    import argparse
     import gc
     import pathlib
     import resource
@@ -19,13 +18,10 @@ def main(watch: guard.Guard) -> int:
     from runtime import config, head_start
     from runtime.shim import parent
 
-    parser = argparse.ArgumentParser(prog="python -m runtime", description="Serve one replica of an API.")
-    parser.add_argument("--config", required=True, type=pathlib.Path, help="ReplicaConfig as JSON")
-    parser.add_argument("--parent", type=int, default=0, help="pid of the process to end with")
-    chosen = parser.parse_args()
-    if chosen.parent:
-        parent.end_with(chosen.parent)
-    settings = config.load(chosen.config)
+    path, pid = _arguments(sys.argv[1:])
+    if pid:
+        parent.end_with(pid)
+    settings = config.load(pathlib.Path(path))
     # The workers are started by vfork, which needs no help from gRPC, and its fork handlers only get in the way.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     with contextlib.suppress(OSError, ValueError):
@@ -61,6 +57,14 @@ def main(watch: guard.Guard) -> int:
     finally:
         log.close()
         watch.close()
+
+
+def _arguments(given: list[str]) -> tuple[str, int]:
+    """The file, and the process to end with, 0 for none. Programs tell them; argparse takes longer than it is worth."""
+    told = dict(zip(given[::2], given[1::2], strict=False))
+    if len(given) % 2 or "--config" not in told or not told.keys() <= {"--config", "--parent"}:
+        sys.exit("usage: python -m runtime --config FILE [--parent PID], where FILE is a ReplicaConfig as JSON")
+    return told["--config"], int(told.get("--parent", 0))
 
 
 if __name__ == "__main__":
