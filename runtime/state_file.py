@@ -2,20 +2,18 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import pathlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 _REFRESH_SECONDS = 2.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class LoadFailure:
+class LoadFailure(NamedTuple):
     """Why the predictor does not run. `reason` is a CONDITION_REASON without its prefix."""
 
     reason: str
@@ -24,11 +22,10 @@ class LoadFailure:
     time: float
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return self._asdict()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """`state`: STARTING, READY, UNREADY or DRAINING. Times are epoch seconds."""
 
     state: str

@@ -64,7 +64,7 @@ def prepare(settings: Settings) -> tuple[Settings, Service | None]:
         told = service.setup()
     except Invalid as error:
         told = {"error": str(error)}
-    return dataclasses.replace(settings, setup={**settings.setup, "service": told}), service
+    return settings._replace(setup={**settings.setup, "service": told}), service
 
 
 def compile_file(project: pathlib.Path, path: str) -> Service:

@@ -12,7 +12,7 @@ import pathlib
 import signal
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 _PROC = pathlib.Path("/proc")
 
@@ -33,8 +33,7 @@ class Identity:
         return cls(int(value["pid"]), int(value["start_ticks"]), str(value["boot_id"]))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Stat:
+class _Stat(NamedTuple):
     state: str
     parent: int
     session: int

@@ -1,7 +1,6 @@
 """Time limits on slow callers, with the limits made short."""
 
 import asyncio
-import dataclasses
 import email.utils
 import types
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ async def door(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[http_door.HttpD
         monkeypatch.setattr(http_door, name, 0.1)
     monkeypatch.setattr(http_door, "_SWEEP_SECONDS", 0.02)
     settings = config.convert(proto_json.Message({}))
-    settings = dataclasses.replace(settings, http_address="127.0.0.1:0")
+    settings = settings._replace(http_address="127.0.0.1:0")
     dispatcher = dispatch.Dispatcher(
         loop=asyncio.get_running_loop(), limit=3, request_timeout=60.0, metrics=metrics.Metrics(), spans=None
     )

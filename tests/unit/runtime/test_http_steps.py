@@ -1,7 +1,6 @@
 """What one read can bring is more than one turn of the event loop should do."""
 
 import asyncio
-import dataclasses
 import random
 from typing import Any
 
@@ -46,7 +45,7 @@ class Door(http_door.HttpDoor):
 @pytest.fixture
 async def connection() -> http_protocol.Connection:
     settings = config.convert(proto_json.Message({}))
-    settings = dataclasses.replace(settings, http_address="127.0.0.1:0")
+    settings = settings._replace(http_address="127.0.0.1:0")
     loop = asyncio.get_running_loop()
     dispatcher = dispatch.Dispatcher(loop=loop, limit=3, request_timeout=60.0, metrics=metrics.Metrics(), spans=None)
     made = http_protocol.Connection(Door(settings, dispatcher, lambda: True))
