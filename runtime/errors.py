@@ -79,3 +79,25 @@ def encoded(encoding: bytes) -> Failure:
     shown = encoding[:40].decode("latin-1")
     text = f"the request body has content-encoding {shown!r}, which is not understood; send it as it is"
     return Failure(415, "INVALID_FIELD", text)
+
+
+class InferError(Exception):
+    """`status` is the HTTP status to answer with; `reason` an ErrorReason without its prefix."""
+
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        reason: str = "INVALID_FIELD",
+        retry_after: int = 0,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+        self.headers = headers
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """So that it can be raised in one process and caught in another (scribe.py)."""
+        return InferError, (self.status, str(self), self.reason, self.retry_after, self.headers)

@@ -25,7 +25,6 @@ from runtime import (
     workers,
 )
 from runtime.config import Settings
-from runtime.oip import registry
 
 if TYPE_CHECKING:
     import grpc
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from runtime.grpc_door import GrpcDoor
     from runtime.models.repository import Repository
     from runtime.oip.http_door import OipDoor
+    from runtime.oip.registry import Registry
     from runtime.triton.part import ModelServer
 
 # Draining ends once nothing came for this long: what the gateway sent before it heard of the stop is still served.
@@ -74,7 +74,7 @@ class Replica:
         self._door = http_door.HttpDoor(settings, self._dispatcher, lambda: self._ready, self._engine_info)
         self._share_bodies()
         self._mount_openai(settings)
-        self._engines = registry.Registry()
+        self._engines: Registry  # with `_oip`
         self._oip: OipDoor | None = None
         self._door.mounts.add(b"v2", self._first_of_oip)
         self._door.mounts.decoding.add(b"v2")
@@ -134,8 +134,9 @@ class Replica:
         """On first use: its imports would only delay a start."""
         if self._oip is None:
             from runtime.oip import http_door as oip_door
-            from runtime.oip import predictor_engine, shared_memory
+            from runtime.oip import predictor_engine, registry, shared_memory
 
+            self._engines = registry.Registry()
             predictor = None
             if self._settings.predictor_type != "triton":
                 predictor = predictor_engine.PredictorEngine(self._settings, self._dispatcher)

@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from runtime.errors import InferError as InferError
+
 if TYPE_CHECKING:
     from runtime import slabs
 
@@ -89,28 +91,6 @@ class RepositoryEntry:
     version: str
     state: str
     reason: str = ""
-
-
-class InferError(Exception):
-    """`status` is the HTTP status to answer with; `reason` an ErrorReason without its prefix."""
-
-    def __init__(
-        self,
-        status: int,
-        text: str,
-        reason: str = "INVALID_FIELD",
-        retry_after: int = 0,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(text)
-        self.status = status
-        self.reason = reason
-        self.retry_after = retry_after
-        self.headers = headers
-
-    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
-        """So that it can be raised in one process and caught in another (scribe.py)."""
-        return InferError, (self.status, str(self), self.reason, self.retry_after, self.headers)
 
 
 class Engine(Protocol):

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import IO, Any
 
-from runtime.shim import logs as shim_logs
+from runtime.shim import log_lines
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 _MAX_BUFFERED_BYTES = 4 * 1024 * 1024
@@ -24,7 +24,7 @@ class LogFile:
 
     def __init__(self, path: str, level: str) -> None:
         self._path = pathlib.Path(path) if path else None
-        self._lowest = shim_logs.LEVELS.get(level, 20)
+        self._lowest = log_lines.LEVELS.get(level, 20)
         self._lines: list[bytes] = []
         self._buffered = 0
         self._dropped = 0
@@ -57,9 +57,9 @@ class LogFile:
         self.line(level, message, source="cortex", worker="", **fields)
 
     def line(self, level: str, message: str, *, source: str, worker: str, **fields: Any) -> None:
-        if shim_logs.LEVELS.get(level, 40) < self._lowest:
+        if log_lines.LEVELS.get(level, 40) < self._lowest:
             return
-        record = {"time": shim_logs.timestamp(time.time()), "level": level, "message": message, "worker": worker}
+        record = {"time": log_lines.timestamp(time.time()), "level": level, "message": message, "worker": worker}
         record |= {"source": source, "trace_id": "", "span_id": "", "request_id": "", **fields}
         self.emit(json.dumps(record, default=str).encode() + b"\n")
 
@@ -85,7 +85,7 @@ class LogFile:
 
     def _write(self, lines: list[bytes], dropped: int) -> None:
         if dropped:
-            notice = {"time": shim_logs.timestamp(time.time()), "level": "warning", "worker": "", "source": "cortex"}
+            notice = {"time": log_lines.timestamp(time.time()), "level": "warning", "worker": "", "source": "cortex"}
             notice |= {"message": f"dropped {dropped} log lines", "trace_id": "", "span_id": "", "request_id": ""}
             lines = [json.dumps({**notice, "dropped": dropped}).encode() + b"\n", *lines]
         batch: list[bytes] = []

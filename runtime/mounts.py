@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from runtime import errors
+from runtime.errors import InferError
 from runtime.http_exchange import Exchange
-from runtime.inference import InferError
 
 Headers = Sequence[tuple[bytes, bytes]]
 

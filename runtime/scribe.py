@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from runtime.inference import InferError
+from runtime.errors import InferError
 
 # About a millisecond of parsing: what takes less is done where it is.
 INLINE_BYTES = 32 * 1024

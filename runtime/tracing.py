@@ -9,11 +9,14 @@ import functools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime import sampling, span_export
 from runtime.calls import Call
-from runtime.inference import InferError, InferRequest
+from runtime.errors import InferError
+
+if TYPE_CHECKING:
+    from runtime.inference import InferRequest
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 TRACEPARENT_FIELD = 5  # of the request head
@@ -120,7 +123,7 @@ class Spans:
             span.end()
 
     @contextlib.contextmanager
-    def inference(self, request: InferRequest, *, is_served: bool) -> Iterator[None]:
+    def inference(self, request: "InferRequest", *, is_served: bool) -> Iterator[None]:
         """A span around an inference of a model; the engine's own spans hang below it. `is_served`: it is what the
         caller asked for, not a part of a prediction."""
         trace = self._trace

@@ -18,9 +18,9 @@ import time
 import traceback
 from typing import Any, TextIO
 
+from .log_lines import LEVELS, timestamp
 from .payload import Request
 
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 MAX_MESSAGE = 64 * 1024
 
 current: contextvars.ContextVar[Request | None] = contextvars.ContextVar("cortex_request", default=None)
@@ -85,11 +85,6 @@ class LogChannel:
     def _notice(self) -> bytes:
         """A line of its own kind; the front adds the number to what it dropped itself."""
         return b'{"cortex_dropped": %d}\n' % self._dropped
-
-
-def timestamp(now: float) -> str:
-    whole = int(now)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((now - whole) * 1e6):06d}Z"
 
 
 class Writer(io.TextIOBase):

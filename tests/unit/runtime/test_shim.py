@@ -53,6 +53,7 @@ def test_each_can_be_the_first_to_be_imported(name: str) -> None:
             ("importlib.metadata", "msgspec", "hmac"),
         ),
         ("runtime.head_start", ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc", "google.protobuf")),
+        ("runtime.front", ("runtime.inference", "runtime.shim.payload", "runtime.oip", "argparse")),
         (
             "runtime.shim.fork_server",
             ("asyncio", "ssl", "dataclasses", "decimal", "uuid", "platform", "inspect", "dis", "datetime", "urllib"),
