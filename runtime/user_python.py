@@ -31,7 +31,9 @@ def environment(python: str, own: Mapping[str, str], base: Mapping[str, str]) ->
         env["CONDA_PREFIX"] = str(folder.parent)
     # Without bytecode every start compiles the user's libraries anew, which costs seconds.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
-    return env | dict(own)
+    # Who says it of OpenMP means all of them: PyTorch takes MKL's number for OpenMP's.
+    follow = dict.fromkeys(_THREADS, own["OMP_NUM_THREADS"]) if "OMP_NUM_THREADS" in own else {}
+    return env | follow | dict(own)
 
 
 def native_threads(workers: int) -> dict[str, str]:

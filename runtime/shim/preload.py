@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 import sys
 from typing import Any, Tuple
 
@@ -22,6 +23,7 @@ DENIED = frozenset(
     ]
 )
 _MOST_FILES = 50
+_OPENMP = ', which are OpenMP\'s where a library computes: predictor.env with OMP_NUM_THREADS: "1" keeps it from them'
 
 Import = Tuple[str, Tuple[str, ...]]  # module, names taken from it
 
@@ -149,27 +151,37 @@ def _is_installed(root: str, project_dir: str) -> bool:
 
 
 def check_forkable(what: str) -> None:
-    """Raises Unusable when threads run or a GPU is in use. Threads that end by themselves before a fork are fine."""
+    """Raises Unusable when a GPU is in use or threads run. Threads that end by themselves before a fork are fine."""
+    if _uses_gpu():  # which starts threads as well, but says less
+        raise Unusable(f"{what} initialised CUDA, which does not survive a fork")
     if len(_threads()) > 1:
         _try_fork()
         if len(_threads()) > 1:
             raise Unusable(f"{what} started threads ({_describe_threads()}), which do not survive a fork")
+
+
+def _uses_gpu() -> bool:
+    """By the driver's device for unified memory, which CUDA keeps open once it is initialised, in whatever library;
+    torch.cuda.is_available() does that, and torch does not count it. nvidia-smi's library leaves it alone."""
     torch: Any = sys.modules.get("torch")
     cuda = getattr(torch, "cuda", None)
-    if cuda is not None and getattr(cuda, "is_initialized", bool)():
-        raise Unusable(f"{what} initialised CUDA, which does not survive a fork")
+    told = cuda is not None and getattr(cuda, "is_initialized", bool)()
+    return bool(told) or any(target.startswith("/dev/nvidia-uvm") for target in _open_files())
 
 
 def shared_descriptors() -> set[str]:
     """Open connections and devices: each worker needs its own."""
+    kinds = ("socket:", "anon_inode:[eventpoll]", "/dev/nvidia", "/dev/neuron", "/dev/dri")
+    return {target for target in _open_files() if target.startswith(kinds)}
+
+
+def _open_files() -> set[str]:
     found = set()
     for fd in os.listdir("/proc/self/fd"):
         try:
-            target = os.readlink("/proc/self/fd/" + fd)
+            found.add(os.readlink("/proc/self/fd/" + fd))
         except OSError:
             continue
-        if target.startswith(("socket:", "anon_inode:[eventpoll]", "/dev/nvidia", "/dev/neuron", "/dev/dri")):
-            found.add(target)
     return found
 
 
@@ -196,4 +208,10 @@ def _describe_threads() -> str:
 
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     native = len(_threads()) - 1 - len(names)
-    return ", ".join(names + ([f"{native} native"] if native > 0 else []))
+    return ", ".join(names + ([f"{native} native{_OPENMP if _has_openmp() else ''}"] if native > 0 else []))
+
+
+def _has_openmp() -> bool:
+    """GNU's and Intel's keep the threads of the first loop that they divide, and hang in a fork that divides one."""
+    with open("/proc/self/maps") as maps:
+        return any(re.search(r"/lib(?:g|i?)omp[^/]*\.so", line) for line in maps)

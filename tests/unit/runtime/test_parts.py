@@ -212,3 +212,11 @@ def test_workers_divide_the_cores() -> None:
     cores = len(os.sched_getaffinity(0))
     assert user_python.native_threads(1)["OMP_NUM_THREADS"] == str(cores)
     assert set(user_python.native_threads(1000).values()) == {"1"}
+
+
+def test_who_sets_openmps_threads_sets_all() -> None:
+    """PyTorch takes MKL's number for OpenMP's."""
+    made = user_python.environment("python", {"OMP_NUM_THREADS": "1"}, user_python.native_threads(1))
+    assert {made[name] for name in user_python.native_threads(1)} == {"1"}
+    own = {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "2"}
+    assert own.items() <= user_python.environment("python", own, user_python.native_threads(1)).items()

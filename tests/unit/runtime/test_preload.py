@@ -1,6 +1,10 @@
 """What the fork server would import, read from a predictor's source."""
 
+import concurrent.futures
+import io
 import pathlib
+import sys
+import types
 
 import pytest
 
@@ -51,3 +55,37 @@ def test_a_failing_import_makes_the_process_unusable(tmp_path: pathlib.Path, mon
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(preload.Unusable, match="import breaks_on_import failed: ValueError: no"):
         preload.load([("breaks_on_import", ())], "/elsewhere")
+
+
+@pytest.mark.parametrize("device", ["/dev/nvidia-uvm", "/dev/nvidiactl"])
+def test_cuda_is_seen_by_its_device(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.cuda.is_available() initialises it without torch's knowledge; NVML opens the other and may be forked."""
+    monkeypatch.setattr("os.readlink", lambda path: device)
+    monkeypatch.setattr(preload, "_threads", lambda: ["1"])
+    if device == "/dev/nvidiactl":
+        preload.check_forkable("the constructor")
+        return
+    with pytest.raises(preload.Unusable, match="the constructor initialised CUDA"):
+        preload.check_forkable("the constructor")
+
+
+def test_cuda_is_the_reason_rather_than_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = types.SimpleNamespace(cuda=types.SimpleNamespace(is_initialized=lambda: True))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        pytest.raises(preload.Unusable, match="import x initialised CUDA"),
+    ):
+        pool.submit(int).result()  # its thread stays
+        preload.check_forkable("import x")
+
+
+@pytest.mark.parametrize(
+    "library", ["/venv/torch/lib/libgomp.so.1", "/venv/libs/libgomp-a34b3233.so.1.0", "/opt/libiomp5.so"]
+)
+def test_threads_of_openmp_are_named_with_what_to_do(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preload, "_threads", lambda: ["1", "2", "3", "4", "5", "6", "7", "8"])
+    monkeypatch.setattr(preload, "_try_fork", lambda: None)
+    monkeypatch.setattr("builtins.open", lambda path: io.StringIO(f"7f00-7f01 r-xp 0 08:01 1 {library}\n"))
+    with pytest.raises(preload.Unusable, match=r"native, which are OpenMP's .* OMP_NUM_THREADS: \"1\""):
+        preload.check_forkable("the constructor")
