@@ -72,6 +72,7 @@ class Settings(NamedTuple):
     admin_token_file: str = ""
     neuron_cores: tuple[int, int] = (0, 0)  # first, how many
     memory_bytes: int = 0  # of the whole replica; 0 for no limit
+    gpus: int = 0
     has_devices: bool = False  # GPUs or accelerators that a worker may hold for itself
     alias: str = ""  # path under which the gateway would publish this replica, where there is none
 
@@ -127,6 +128,7 @@ def convert(told: proto_json.Message) -> Settings:
         admin_token_file=told.text("adminTokenFile"),
         neuron_cores=(told.whole("neuronCoreFirst"), cores),
         memory_bytes=compute.whole("memoryBytes"),
+        gpus=compute.whole("gpus"),
         has_devices=has_gpus or bool(cores),
         alias=networking.text("endpoint").rstrip("/") if told.flag("standalone") else "",
     )

@@ -174,7 +174,11 @@ class Embedded:
         """All hosts of a model, loaded and tried. Raises LoadError."""
         lay_out(entry.source, self._folder)
         crew = Crew(entry, {})
-        places = [(version, instance) for version in entry.versions for instance in range(_instances(entry.config))]
+        places = [
+            (version, instance)
+            for version in entry.versions
+            for instance in range(len(model_config.devices(entry.config)))
+        ]
         try:
             await asyncio.gather(*(self._hire(crew, *place) for place in places))
         except BaseException:
@@ -217,14 +221,15 @@ class Embedded:
         module = folder / file if backend == "python" else _BACKENDS / backend / "model.py"
         if not backend or (backend != "python" and not module.is_file()):
             raise LoadError(f"{backend or 'an ensemble'} needs a Triton server, and the embedded engine runs instead")
+        kind, device = model_config.devices(config)[instance]
         return {
             "module": str(module),
             "path": [str(_BACKENDS / "_shared"), str(folder)],
             "args": {
                 "model_config": json.dumps(config),
-                "model_instance_kind": "CPU",
+                "model_instance_kind": kind,
                 "model_instance_name": f"{entry.name}_0_{instance}",
-                "model_instance_device_id": "0",
+                "model_instance_device_id": str(device),
                 "model_repository": str(self._folder / entry.name),
                 "model_version": str(version),
                 "model_name": entry.name,
@@ -327,8 +332,3 @@ class Embedded:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _instances(config: Mapping[str, Any]) -> int:
-    groups = config.get("instance_group") or [{"count": 1}]
-    return sum(max(1, int(group.get("count", 1))) for group in groups)

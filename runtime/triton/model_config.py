@@ -153,12 +153,22 @@ def permits(config: Config) -> int:
     told = config.get("parameters", {}).get("CORTEX_CONCURRENCY", {}).get("string_value", "")
     if str(told).isascii() and str(told).isdigit() and len(told) <= 18 and int(told) > 0:
         return int(told)
-    groups = config.get("instance_group") or [{"count": 1}]
-    instances = sum(max(1, int(group.get("count", 1))) for group in groups)
+    instances = len(devices(config))
     batch = max(1, int(config.get("max_batch_size", 0))) if "dynamic_batching" in config else 1
     if is_decoupled(config) or is_ensemble(config):
         return max(_DECOUPLED_PERMITS, instances * batch)
     return instances * batch
+
+
+def devices(config: Config) -> list[tuple[str, int]]:
+    """Kind and device of each instance: `count` on each of the GPUs that a group names, of which 0 is the default. As
+    in Triton, code in Python computes on the CPU unless its group says KIND_GPU."""
+    found = []
+    for group in config.get("instance_group") or [{"count": 1}]:
+        kind = "GPU" if group.get("kind") == "KIND_GPU" else "CPU"
+        chosen = (group.get("gpus") or [0]) if kind == "GPU" else [0]
+        found += [(kind, int(device)) for device in chosen for _ in range(max(1, int(group.get("count", 1))))]
+    return found
 
 
 def metadata(config: Config, versions: tuple[int, ...]) -> ModelMetadata:

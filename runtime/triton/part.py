@@ -170,7 +170,7 @@ class ModelServer:
             settings = self._settings
             self._residents = Residents(
                 self.engine, models, self._folder / "files", kind=settings.predictor_type, batching=settings.batching,
-                processes=settings.processes, cores=settings.neuron_cores, say=self._log.say,
+                processes=settings.processes, cores=settings.neuron_cores, gpus=settings.gpus, say=self._log.say,
             )  # fmt: skip
             return
         sources = []

@@ -42,7 +42,8 @@ class Residents:
 
     def __init__(
         self, engine: RepositoryEngine, models: Repository, folder: pathlib.Path, *, kind: str,
-        batching: Batching | None, processes: int, cores: tuple[int, int], say: Callable[[str, str], None],
+        batching: Batching | None, processes: int, cores: tuple[int, int], gpus: int,
+        say: Callable[[str, str], None],
     ) -> None:  # fmt: skip
         self._engine = engine
         self._models = models
@@ -51,6 +52,7 @@ class Residents:
         self._batching = batching
         self._processes = processes
         self._cores = cores
+        self._gpus = gpus
         self._say = say
         self._numbers = itertools.count(1)
         self._loaded: dict[str, Resident] = {}  # by generation
@@ -184,7 +186,8 @@ class Residents:
             (target / "model.savedmodel").symlink_to(root.resolve(), target_is_directory=True)
         if resolved.signature_key:
             config["parameters"]["signature_key"] = {"string_value": resolved.signature_key}
-        config["instance_group"] = [{"kind": "KIND_CPU", "count": self._processes}]
+        kind = "KIND_GPU" if self._gpus else "KIND_CPU"
+        config["instance_group"] = [{"kind": kind, "count": self._processes}]
         config["max_batch_size"] = 0
         if self._batching is not None:
             config["max_batch_size"] = self._batching.size

@@ -63,6 +63,7 @@ def by_protobuf(told: ReplicaConfig) -> config.Settings:
         models=setup["models"],
         neuron_cores=cores,
         memory_bytes=spec.compute.memory_bytes,
+        gpus=spec.compute.gpus,
         has_devices=spec.compute.gpus != 0 or cores[1] != 0,
         alias=spec.networking.endpoint.rstrip("/") if told.standalone else "",
     )

@@ -84,6 +84,21 @@ def test_permits_are_what_the_model_runs_at_a_time(config: dict[str, object], pe
 
 
 @pytest.mark.parametrize(
+    ("groups", "devices"),
+    [
+        ([], [("CPU", 0)]),
+        ([{"count": 2}, {"kind": "KIND_CPU"}], [("CPU", 0)] * 3),
+        ([{"kind": "KIND_GPU"}], [("GPU", 0)]),
+        ([{"kind": "KIND_GPU", "count": 2, "gpus": [1, 3]}], [("GPU", 1), ("GPU", 1), ("GPU", 3), ("GPU", 3)]),
+    ],
+)
+def test_where_instances_compute(groups: list[dict[str, object]], devices: list[tuple[str, int]]) -> None:
+    config = {"backend": "python", "instance_group": groups}
+    assert model_config.devices(config) == devices
+    assert model_config.permits(config) == len(devices)
+
+
+@pytest.mark.parametrize(
     ("policy", "served"),
     [
         ({}, (7,)),
