@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import signal
@@ -263,8 +264,12 @@ def _free_ports() -> tuple[int, int]:
         return one.getsockname()[1], two.getsockname()[1]
 
 
-# A laptop has no GPU, and the server says so at each start in several ways.
-_NOISE = ("CUDA", "NVML", "DCGM", "Failed to set config modification time", "CacheManager")
+# A laptop has no GPU, and the server says so at each start in several ways. Models may speak of CUDA as well: of memory
+# that it lacks, for one.
+_NOISE = re.compile(
+    r"[IWEF]\d{4} \S+ \d+ (?:(?:pinned_memory_manager|cuda_memory_manager|metrics)\.cc:"
+    r"|.*(?:CudaDriverHelper has not|Failed to set config modification time|CacheManager))"
+)
 _LEVELS = {"I": "debug", "W": "warning", "E": "error", "F": "error"}
 
 
@@ -277,7 +282,7 @@ class ServerLines(log_pipes.NativeLines):
     def _emit(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip("\r")
         glog = len(text) > 5 and text[0] in _LEVELS and text[1:5].isdigit()
-        if any(word in text for word in _NOISE) or (not glog and text.startswith(("+-", "| "))):
+        if _NOISE.match(text) or (not glog and text.startswith(("+-", "| "))):
             return
         self._level = _LEVELS[text[0]] if glog else "info"
         super()._emit(line)
