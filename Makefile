@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: soak-models demo test install gen lint type e2e examples-heavy bench baseline triton triton-cycles conformance fuzz clean
+.PHONY: gpu soak-models demo test install gen lint type e2e examples-heavy bench baseline triton triton-cycles conformance fuzz clean
 
 install: .venv/.installed
 
@@ -52,6 +52,10 @@ examples-heavy: install
 
 bench: install
 	@$(BIN)/python -m tests.bench
+
+# The runtime with predictors on an NVIDIA GPU, in a Python that has PyTorch (CORTEX_GPU_PYTHON, else the first on PATH).
+gpu: install
+	@$(BIN)/python -m tests.gpu
 
 # A real Triton server for this machine's CPU, 144 MB, where `cortex doctor` and the runtime look for it.
 TRITON_HOME ?= $(or $(CORTEX_TRITON_HOME),$(or $(CORTEX_HOME),$(HOME)/.cortex)/triton)
