@@ -34,8 +34,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = door.now()
         self.closing_since = 0.0
         self.waits_since = 0.0  # for room for the rest of a body
-        self.stalled_since = 0.0
-        self.stalled_size = 0
+        self.stalled_since, self.stalled_size = 0.0, 0
         self.silent_since = 0.0  # last byte of a stream of events, inf in the middle of an event; 0 for other answers
         self._transport: Any = None
         self._parser = httptools.HttpRequestParser(self)
@@ -117,11 +116,11 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > MAX_HEAD_BYTES:
             self.refuse(errors.HEAD_TOO_LARGE)
 
-    def _fill(self, loan: slabs.Loan, data: bytes) -> int:
-        """The rest of a large body of known length, past the parser, which would copy it twice; returns bytes used."""
-        left = loan.size - loan.filled
+    def _fill(self, data: bytes) -> int:
+        """A body of known length past the parser, which would copy a large one twice; returns bytes used."""
+        left = self._length - self.size
         self.on_body(data[:left] if len(data) > left else data)
-        if not self._refused and loan.filled >= loan.size:
+        if not self._refused and self.size >= self._length:
             head, self._parser = self._head(), httptools.HttpRequestParser(self)
             self._complete(head)
         return min(left, len(data))
@@ -135,8 +134,8 @@ class Connection(asyncio.Protocol):
                 steps.rest = data[at:]
                 self._read_or_not()
                 return
-            if self._loan is not None:
-                at += self._fill(self._loan, data[at:])
+            if self._loan is not None or self._unseen:
+                at += self._fill(data[at:])
             else:
                 left = self._length - self.size if self._length else 0
                 at += self._feed(data[at : at + steps.size(bool(self.body_since), left)])
@@ -147,8 +146,9 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            # An upgrade is an offer that may be ignored; the request itself was whole.
-            self._parser = httptools.HttpRequestParser(self)
+            # An upgrade is an offer that may be ignored; the request itself was whole, but for a body it may have.
+            if not self._unseen:
+                self._parser = httptools.HttpRequestParser(self)
             return int(upgrade.args[0])
         except httptools.HttpParserError:
             self.refuse(errors.MALFORMED)
@@ -179,16 +179,15 @@ class Connection(asyncio.Protocol):
         self._begin(self.door.now())
 
     def _begin(self, now: float) -> None:
-        self.head_since = now
-        self._head_bytes = 0
+        self.head_since, self._head_bytes = now, 0
         self._url = b""
         self._fields: list[bytes] = []
         self._known: dict[bytes, bytes] = {}
         self._chunks: list[bytes] = []
         self._length = 0  # of a body that says it before
         self._loan: slabs.Loan | None = None  # where a large body goes instead
-        self.size = 0
-        self.began = now
+        self._unseen = False  # the parser takes what follows the head for another protocol, though it is a body
+        self.size, self.began = 0, now
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -204,11 +203,14 @@ class Connection(asyncio.Protocol):
         self.body_since = self.body_began = self.began
         known = self._read_fields()
         self._length = int(known.get(b"content-length", 0))
+        self._unseen = self._length > 0 and self._parser.should_upgrade()
         self._steps.seen = self._steps.joined = 0
         if len(self._url) + sum(map(len, self._fields)) + 2 * len(self._fields) > MAX_HEAD_BYTES:
             self.refuse(errors.HEAD_TOO_LARGE)
         elif self._length > self.door.max_body:
             self.refuse(errors.TOO_LARGE)
+        elif b"transfer-encoding" in known and self._parser.should_upgrade():
+            self.refuse(errors.MALFORMED)  # nobody would read the body, and what is in it would be a request
         elif (expect := known.get(b"expect")) is not None:
             if expect.lower() != b"100-continue":
                 self.refuse(errors.EXPECTATION)
@@ -260,7 +262,7 @@ class Connection(asyncio.Protocol):
             self.on_room()
 
     def on_message_complete(self) -> None:
-        if self._refused:
+        if self._refused or self._unseen:
             return
         self._whole = head = self._head()
         self._complete(head)
@@ -271,7 +273,7 @@ class Connection(asyncio.Protocol):
             exchange.body, self._loan = self._loan, None
         else:
             exchange.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks = []
+        self._chunks, self._unseen = [], False
         self._steps.request()
         if self._taken:
             exchange.held, self._taken = self._taken, 0

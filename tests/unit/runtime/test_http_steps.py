@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime import config, dispatch, http_door, http_exchange, http_protocol, metrics, proto_json
+from runtime import config, dispatch, http_door, http_exchange, http_protocol, metrics, proto_json, slabs
 
 
 class Pipe:
@@ -122,6 +122,30 @@ async def test_requests_are_the_same_however_they_are_cut(connection: http_proto
         if not pipe(connection).is_reading:
             await settled(connection)
     assert echoed(pipe(connection).written) == bodies
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"CONNECT"])
+@pytest.mark.parametrize("step", [1, 70, 1_000_000])
+@pytest.mark.parametrize("count", [1, 40, 3000])
+async def test_a_body_behind_an_offer_to_upgrade_is_no_request(
+    connection: http_protocol.Connection, method: bytes, step: int, count: int
+) -> None:
+    connection.door.slab = slabs.make()  # where the largest goes
+    body = b"GET /x HTTP/1.1\r\ncontent-length: 0\r\n\r\n" * count
+    head = b"%b / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: %d\r\n\r\n" % (method, len(body))
+    sent = head + body + b"POST /x HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi"
+    for at in range(0, len(sent), step):
+        connection.data_received(sent[at : at + step])
+        await settled(connection)
+    assert echoed(pipe(connection).written) == [body, b"hi"]
+
+
+async def test_nor_is_one_in_chunks_which_is_refused(connection: http_protocol.Connection) -> None:
+    pipe(connection).can_write_eof = lambda: False
+    head = b"POST / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ntransfer-encoding: chunked\r\n\r\n"
+    connection.data_received(head + b"2\r\nhi\r\n0\r\n\r\n")
+    written = bytes(pipe(connection).written)
+    assert (written.count(b"HTTP/1.1 "), written.count(b"HTTP/1.1 400 ")) == (1, 1) and connection.closing_since
 
 
 async def test_what_is_wrong_behind_others_is_refused_in_its_turn(connection: http_protocol.Connection) -> None:
