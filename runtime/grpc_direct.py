@@ -50,6 +50,10 @@ class Prediction(Call):
             self._reply(await self._scribe.ask(grpc_messages.encoded, body, content_type, True))
         except InferError as error:
             self.on_failure(errors.Failure(error.status, error.reason, str(error), error.retry_after))
+        except Exception as problem:  # the worker is done: nobody else would end the exchange
+            self.on_failure(errors.INTERNAL)
+            about = {"message": "an answer could not be encoded", "exception": problem}
+            asyncio.get_running_loop().call_exception_handler(about)
 
     def _reply(self, answer: bytes) -> None:
         self._exchange.reply(200, [(b"content-type", grpc_bridge.CONTENT_TYPE)], grpc_bridge.framed(answer))
@@ -124,7 +128,10 @@ class Predict:
             call.priority = http_heads.priority(headers["x-request-priority"].encode()) or DEFAULT_PRIORITY
         call.body = body
         call.fields = grpc_messages.fields(request, content_type, told[4], traceparent, headers)
-        call.deadline = self._dispatcher.deadline(exchange.began, grpc_bridge.timeout(exchange.header(b"grpc-timeout")))
+        own = http_heads.seconds(request.headers.get("x-request-timeout-ms", "").encode())
+        limits = (grpc_bridge.timeout(exchange.header(b"grpc-timeout")), own or exchange.timeout)
+        asked = min((limit for limit in limits if limit is not None), default=None)
+        call.deadline = self._dispatcher.deadline(exchange.began, asked)
         exchange.on_cancel = lambda: self._dispatcher.cancel(call)
         self._dispatcher.submit(call)
 

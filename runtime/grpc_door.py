@@ -63,7 +63,7 @@ class Predictions:
         try:
             body = await call.answer()
             await self._check(call, context, body)
-            answer = await self._encoded(body, call)
+            answer = await self._encoded(body, call, context)
             await self._open(call, context)
             return answer
         finally:
@@ -77,7 +77,7 @@ class Predictions:
                 await self._check(call, context, await call.answer())
             await self._open(call, context)
             async for part in call.parts():
-                yield await self._encoded(part, call)
+                yield await self._encoded(part, call, context)
             await self._check(call, context, b"")
         finally:
             self._end(call)
@@ -119,10 +119,14 @@ class Predictions:
         small, wants_json = await self._door.scribe.ask(grpc_messages.with_body, data)
         return grpc_messages.parsed(small) if small is not None else None, wants_json
 
-    async def _encoded(self, body: bytes, call: Rpc) -> bytes:
-        if grpc_messages.is_large_answer(body, call.wants_json):
+    async def _encoded(self, body: bytes, call: Rpc, context: Any) -> bytes:
+        if not grpc_messages.is_large_answer(body, call.wants_json):
+            return grpc_messages.encoded(body, call.content_type, call.wants_json)
+        try:
             return await self._door.scribe.ask(grpc_messages.encoded, body, call.content_type, True)
-        return grpc_messages.encoded(body, call.content_type, call.wants_json)
+        except InferError as error:
+            failure = errors.Failure(error.status, error.reason, str(error), error.retry_after)
+            await grpc_errors.abort(context, failure, call.request_id)
 
     def _begin(self, call: Rpc, size: int) -> None:
         """Submits the call, or fails it where the HTTP door would not even have read it."""

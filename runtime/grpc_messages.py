@@ -109,8 +109,8 @@ def response(data: bytes, content_type: str, wants_json: bool) -> pb.PredictResp
     if wants_json and content_type.startswith(("application/json", "application/x-ndjson")):
         try:
             return pb.PredictResponse(json=json_format.Parse(data, struct_pb2.Value()), content_type=content_type)
-        except (json_format.ParseError, UnicodeDecodeError):
-            pass  # several lines joined, for instance, are no single value
+        except (json_format.ParseError, message.DecodeError, UnicodeDecodeError):
+            pass  # several lines joined, for instance, are no single value; some 50 levels are too deep for a message
     if wants_json and content_type.lower() in _TEXTS:
         try:
             text = struct_pb2.Value(string_value=data.decode("utf-8"))

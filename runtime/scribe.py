@@ -18,6 +18,7 @@ from runtime.errors import InferError
 # About a millisecond of parsing: what takes less is done where it is.
 INLINE_BYTES = 32 * 1024
 _DIED = "the process that reads large texts died of this one or of another; send it again"
+_UNSTARTED = "the process that reads large texts could not be started; send it again"
 _T = TypeVar("_T")
 
 
@@ -44,7 +45,10 @@ class Scribe:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._pool is None:
-                self._pool = await asyncio.to_thread(_started)
+                try:
+                    self._pool = await asyncio.to_thread(_started)
+                except (concurrent.futures.BrokenExecutor, OSError) as error:
+                    raise InferError(503, f"{_UNSTARTED}: {error}", "WORKER_DIED", 1) from None
             return self._pool
 
     def close(self) -> None:
