@@ -5,11 +5,13 @@ its bytes in OTLP (opentelemetry.proto.trace.v1.Span), put together from parts m
 exporter does the sending, with all it reads from OTEL_EXPORTER_*.
 """
 
+import logging
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+_log = logging.getLogger(__name__)
 _BATCH = 2048
 _BATCH_BYTES = 2 * 1024 * 1024  # a collector takes 4 MiB at once, unless told otherwise
 _LIMIT = 65_536  # spans that wait while the collector is slow or away; beyond it they are dropped
@@ -134,7 +136,10 @@ class Outgoing:
             self._wake.clear()
             spans, self._spans = self._spans, []
             for batch in batches(spans):
-                self._send(batch)
+                try:
+                    self._send(batch)
+                except Exception:  # the thread ends with the process only: later batches may do better
+                    _log.exception("%d spans were lost on their way to the collector", len(batch))
 
     def close(self, seconds: float) -> None:
         """Sends what is left, for as long as that may take."""

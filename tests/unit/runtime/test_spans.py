@@ -1,5 +1,7 @@
 """Spans put together by hand say what the SDK's would, and who is sampled is decided as the SDK decides."""
 
+import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -79,6 +81,24 @@ def test_what_waits_is_sent_at_the_end() -> None:
     outgoing.add(b"b")
     outgoing.close(10)
     assert sent == [b"a", b"b"]
+
+
+def test_a_batch_that_cannot_be_sent_is_not_the_last() -> None:
+    sent: list[bytes] = []
+    failed = threading.Event()
+
+    def send(batch: Sequence[bytes]) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise ValueError("no channel")
+        sent.extend(batch)
+
+    outgoing = span_export.Outgoing(send, 0)
+    outgoing.add(b"a")
+    assert failed.wait(10)
+    outgoing.add(b"b")
+    outgoing.close(10)
+    assert sent == [b"b"]
 
 
 def test_a_batch_is_no_larger_than_a_collector_takes() -> None:
