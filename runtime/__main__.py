@@ -18,7 +18,7 @@ def main(watch: guard.Guard) -> int:
     from runtime import config, head_start
     from runtime.shim import parent
 
-    path, pid = _arguments(sys.argv[1:])
+    path, pid = arguments(sys.argv[1:])
     if pid:
         parent.end_with(pid)
     settings = config.load(pathlib.Path(path))
@@ -59,7 +59,7 @@ def main(watch: guard.Guard) -> int:
         watch.close()
 
 
-def _arguments(given: list[str]) -> tuple[str, int]:
+def arguments(given: list[str]) -> tuple[str, int]:
     """The file, and the process to end with, 0 for none. Programs tell them; argparse takes longer than it is worth."""
     told = dict(zip(given[::2], given[1::2], strict=False))
     if len(given) % 2 or "--config" not in told or not told.keys() <= {"--config", "--parent"}:

@@ -10,8 +10,8 @@ from cortex.runtime.v1 import prediction_service_pb2 as pb
 from runtime import errors, grpc_bridge, grpc_errors, grpc_messages, http_heads, tracing
 from runtime.calls import DEFAULT_PRIORITY, Call
 from runtime.dispatch import Dispatcher
+from runtime.errors import InferError
 from runtime.http_exchange import Exchange
-from runtime.inference import InferError
 from runtime.scribe import INLINE_BYTES, Scribe
 from runtime.shim import frames
 

@@ -24,8 +24,8 @@ from runtime.awaited import AwaitedCall
 from runtime.bodies import FREE_BYTES
 from runtime.calls import DEFAULT_PRIORITY, Stage
 from runtime.dispatch import Dispatcher
+from runtime.errors import InferError
 from runtime.http_door import HttpDoor
-from runtime.inference import InferError
 
 _SERVICE = pb.DESCRIPTOR.services_by_name["PredictionService"].full_name
 

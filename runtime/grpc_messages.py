@@ -8,7 +8,7 @@ from google.protobuf import json_format, message, struct_pb2
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
 from runtime import grpc_bounds, proto_json
-from runtime.inference import InferError
+from runtime.errors import InferError
 from runtime.scribe import INLINE_BYTES
 
 # More fields than this have no meaning in any message of ours, and each costs its reader.

@@ -11,7 +11,7 @@ from google.protobuf import descriptor, json_format
 
 from cortex.apiserver.v1 import spec_pb2 as pb
 from cortex.runtime.v1 import replica_config_pb2
-from runtime import config, proto_json
+from runtime import __main__, config, proto_json
 
 ReplicaConfig = replica_config_pb2.ReplicaConfig
 
@@ -249,3 +249,17 @@ def test_as_many_threads_as_a_batch_has_calls_run_one_batch(threads: int, batche
 def test_a_path_of_the_gateway_is_taken_only_where_there_is_none(standalone: bool, endpoint: str, alias: str) -> None:
     told = {"standalone": standalone, "spec": {"networking": {"endpoint": endpoint}}}
     assert config.convert(proto_json.Message(told)).alias == alias
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(["--config", "a"], ("a", 0)), (["--parent", "7", "--config", "a b"], ("a b", 7))],
+)
+def test_arguments(given: list[str], expected: tuple[str, int]) -> None:
+    assert __main__.arguments(given) == expected
+
+
+@pytest.mark.parametrize("given", [[], ["--help"], ["--config"], ["--config", "a", "b"], ["--config", "a", "-x", "b"]])
+def test_other_arguments_are_answered_with_the_usage(given: list[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^usage: python -m runtime --config FILE"):
+        __main__.arguments(given)

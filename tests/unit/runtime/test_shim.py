@@ -50,7 +50,7 @@ def test_each_can_be_the_first_to_be_imported(name: str) -> None:
         ("runtime.oip.grpc_servicer", ("importlib.metadata", "opentelemetry")),
         (
             "runtime.grpc_door, runtime.oip.grpc_service",
-            ("importlib.metadata", "msgspec", "hmac"),
+            ("importlib.metadata", "msgspec", "hmac", "runtime.inference"),
         ),
         ("runtime.head_start", ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc", "google.protobuf")),
         ("runtime.front", ("runtime.inference", "runtime.shim.payload", "runtime.oip", "argparse")),
