@@ -5,7 +5,7 @@ its calls, and everybody in it waits for that call; so waiting pays while the sa
 than the time until the next call is likely to be here.
 """
 
-import dataclasses
+from typing import NamedTuple
 
 _FORGET = 0.95  # weight of what was known before, per batch
 _SMOOTH = 0.1  # of the gap between arrivals
@@ -62,8 +62,7 @@ class Arrivals:
         return now - self._last
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """A worker is free and `size` calls wait for it, the oldest for `waited` seconds."""
 
     size: int

@@ -1,12 +1,11 @@
 """The failures the front answers itself: HTTP status, gRPC code and reason of each, in one table."""
 
-import dataclasses
+from typing import NamedTuple
 
 import runtime.http_messages as messages
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """`reason` names a value of cortex.type.v1.ErrorReason without its prefix."""
 
     status: int
@@ -58,7 +57,7 @@ NO_PREDICTOR = Failure(
 DEADLINE = Failure(504, "DEADLINE_EXCEEDED", "the request took longer than it may")
 STOPPED = Failure(503, "DRAINING", "the replica stopped before the request was done", retry_after=1)
 INTERNAL = Failure(500, "INTERNAL", "internal server error")
-DEFECT = dataclasses.replace(INTERNAL, close=True)  # of ours, behind which the connection is in no state to go on
+DEFECT = INTERNAL._replace(close=True)  # of ours, behind which the connection is in no state to go on
 BROKEN_STREAM = Failure(500, "PREDICTOR_FAILED", "the predictor failed in the middle of its answer")
 NOT_FOUND = Failure(404, "NOT_FOUND", "no such path; the predictor answers at the API's endpoint itself")
 TOO_LARGE = Failure(413, "PAYLOAD_TOO_LARGE", "the request body is larger than max_request_bytes", close=True)

@@ -4,22 +4,20 @@ Nothing but the interpreter and the libraries of the user runs by then: the pred
 """
 
 import contextlib
-import dataclasses
 import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from runtime import guard, neuron
 from runtime.config import Settings
 from runtime.user_python import Interpreter
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Launched:
+class Launched(NamedTuple):
     """The process of a fork server, and the front's ends of its sockets and pipes. `told`: it has its plan already."""
 
     process: "subprocess.Popen[bytes]"
@@ -55,7 +53,7 @@ def begin(settings: Settings, watch: guard.Guard) -> Launched | None:
         return None
     with contextlib.suppress(OSError):  # it has ended, which the front will see
         launched.socks[0].sendall(encode(plan(settings)))
-    return dataclasses.replace(launched, told=True)
+    return launched._replace(told=True)
 
 
 def launch(interpreter: Interpreter, sockets: int, watch: guard.Guard) -> Launched:

@@ -2,14 +2,13 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import mmap
 import os
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from runtime import asks, log_pipes, logs
 from runtime.link import Link
@@ -43,8 +42,7 @@ class Forked:
 Start = Callable[[Sequence[int]], Awaitable[Process]]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(NamedTuple):
     """A running process, the front's ends of its sockets, and the page that tells how far it came."""
 
     process: Process

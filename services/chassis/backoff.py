@@ -1,12 +1,11 @@
 """Waiting longer after each failure, and never all at once: capped exponential back-off with full jitter
 (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015)."""
 
-import dataclasses
 import random
+from typing import NamedTuple
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(NamedTuple):
     """Seconds to wait before try n (from 0): uniform in [half, all] of min(longest, first * factor ** n)."""
 
     first: float = 0.1

@@ -52,7 +52,10 @@ def test_each_can_be_the_first_to_be_imported(name: str) -> None:
             "runtime.grpc_door, runtime.oip.grpc_service",
             ("importlib.metadata", "msgspec", "hmac", "runtime.inference"),
         ),
-        ("runtime.head_start", ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc", "google.protobuf")),
+        (
+            "runtime.head_start",
+            ("asyncio", "ssl", "logging", "uvloop", "httptools", "grpc", "google.protobuf", "dataclasses", "inspect"),
+        ),
         ("runtime.front", ("runtime.inference", "runtime.shim.payload", "runtime.oip", "argparse")),
         (
             "runtime.shim.fork_server",
