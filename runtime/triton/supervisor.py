@@ -189,8 +189,18 @@ class Supervisor:
             entry.gate.give_up(errors.NOT_READY)
         else:
             await self._try_out(calls, entry)
+        if entry.state == "READY":
+            self._complete(entry)
         self._changed()
         return entry.state == "READY"
+
+    def _complete(self, entry: Entry) -> None:
+        """It is back: the ensembles that waited for it, and for no other, open."""
+        for each in self._around(entry):
+            if each.reason == _INCOMPLETE:
+                inner = [other for other in self._catalog if other.name in self._members(each)]
+                if all(other.state == "READY" or other.reason == _INCOMPLETE for other in inner):
+                    each.ready()
 
     async def _try_out(self, calls: Calls, entry: Entry) -> None:
         """Ready is who has answered once; how long that took tells what to expect of the next canary."""
@@ -288,11 +298,7 @@ class Supervisor:
                     # A server that cannot let go of a model is no better than a dead one.
                     calls.server.kill()
                     return
-                if await self._load(calls, entry):
-                    for each in self._around(entry):
-                        if each.reason == _INCOMPLETE:
-                            each.ready()
-                    self._changed()
+                await self._load(calls, entry)
 
     def describe(self) -> list[dict[str, Any]]:
         found = [] if self._calls is None else processes.stubs(self._calls.server.process.pid)
