@@ -17,6 +17,13 @@ from tests.bench import rounds, serving
 WORKLOADS = "noop,iris,iocpu,tensor,batch,grpc"
 _CEILINGS = {"batch": ("granian-batcher",)}
 _GRPC = ("grpc-aio", "kserve", "mlserver", "triton")
+# Triton as callers of a platform reach it: through the barest Envoy.
+_TRITON_BEHIND_ENVOY = {
+    "venv": "triton",
+    "start": "apps/envoy_front.sh grpc {workers} env BENCH_GRPC_PORT=@UP@ {bin}/python apps/triton_start.py",
+    "proto": "triton",
+    "workloads": ["grpc"],
+}
 # Ours, by workload: the project and what its spec says.
 _BATCHING = {"predictor": {"serverSideBatching": {"maxBatchSize": 32, "batchInterval": "0.005s"}}}
 _PROJECTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -47,9 +54,10 @@ def compare(workloads: Sequence[str], seconds: int, repeats: int) -> bool:
 
 
 def grpc(seconds: int, repeats: int) -> None:
-    """Unary calls of a noop: ours through the gateway, theirs direct. The runner of the others knows no metadata."""
+    """Unary calls of a noop: ours through the gateway, theirs direct, Triton's both ways. The others' runner knows no metadata."""
     request = pb.PredictRequest(body=b'{"x":1}', content_type="application/json").SerializeToString()
-    systems: dict[str, Any] = {**dict.fromkeys(_GRPC), "cortex-gateway": serving.ours("noop", "gateway")}
+    systems: dict[str, Any] = {**dict.fromkeys(_GRPC), "envoy-triton": _TRITON_BEHIND_ENVOY}
+    systems["cortex-gateway"] = serving.ours("noop", "gateway")
     method = "/cortex.runtime.v1.PredictionService/Predict"
     with serving.up("grpc", systems, warm=0) as stage:
         measures = {}
