@@ -54,7 +54,10 @@ def compare(workloads: Sequence[str], seconds: int, repeats: int) -> bool:
 
 
 def grpc(seconds: int, repeats: int) -> None:
-    """Unary calls of a noop: ours through the gateway, theirs direct, Triton's both ways. The others' runner knows no metadata."""
+    """Unary calls of a noop: ours through the gateway, theirs direct, Triton's both ways.
+
+    The runner of the others knows no metadata.
+    """
     request = pb.PredictRequest(body=b'{"x":1}', content_type="application/json").SerializeToString()
     systems: dict[str, Any] = {**dict.fromkeys(_GRPC), "envoy-triton": _TRITON_BEHIND_ENVOY}
     systems["cortex-gateway"] = serving.ours("noop", "gateway")
