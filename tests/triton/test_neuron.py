@@ -27,7 +27,7 @@ def owners(api: replica.Replica) -> dict[int, str]:
 
 def test_workers_own_their_cores_for_good(tmp_path: pathlib.Path) -> None:
     config = {"neuronCoreFirst": 4, "neuronCoreCount": 4}
-    predictor = {"processes_per_replica": 2, "worker": {"start": "WORKER_START_SPAWN"}}
+    predictor = {"processesPerReplica": 2, "worker": {"start": "WORKER_START_SPAWN"}}
     with replica.running(tmp_path, SOURCE, predictor=predictor, config=config) as api:
         replica.wait_for(lambda: len(owners(api)) == 2)
         assert sorted(owners(api).values()) == ["4-5", "6-7"]
@@ -38,7 +38,7 @@ def test_workers_own_their_cores_for_good(tmp_path: pathlib.Path) -> None:
 
 
 def test_cores_that_cannot_be_shared_end_the_replica(tmp_path: pathlib.Path) -> None:
-    config, predictor = {"neuronCoreCount": 4}, {"processes_per_replica": 3}
+    config, predictor = {"neuronCoreCount": 4}, {"processesPerReplica": 3}
     with replica.running(tmp_path, SOURCE, predictor=predictor, config=config, ready=False) as api:
         replica.wait_for(lambda: api.process.poll() is not None)
         assert "cannot share 4 Neuron cores" in api.state["failure"]["message"]
