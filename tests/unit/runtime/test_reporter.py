@@ -82,20 +82,26 @@ async def channel_to(monitor: Monitor) -> AsyncIterator[grpc.aio.Channel]:
 
 
 async def test_a_refused_report_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporter, "_INTERVAL", 0.05)
+    monkeypatch.setattr(reporter, "_INTERVAL", 3600.0)  # reports are taken here, one after the other is dealt with
     settings = proto_json.Message({"api": "namespaces/default/apis/a", "revision": "r1", "replica": "a-r1-x"})
     monitor, measured = Monitor(), metrics.Metrics()
     pushing = reporter.Reporter(config.convert(settings), measured, lambda: (0, 0))
     async with channel_to(monitor) as channel:
         running = asyncio.create_task(pushing.run(channel))
-        await monitor.until(lambda report: report.sequence >= 1)
+        pushing.collect()
+        await monitor.until(lambda report: report.sequence == 1)
         for _ in range(3):
             measured.ended(REFUSED, 0.1, 0.0)
+        pushing.collect()
+        async with asyncio.timeout(10):
+            while not pushing._lost:
+                await asyncio.sleep(0.001)
+        pushing.collect()
         told = await monitor.until(lambda report: report.lost_observations > 0)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert told.lost_observations == 3
-    assert [monitor.tries.count(sequence) for sequence in monitor.refused] == [1]
+    assert (told.sequence, told.lost_observations) == (3, 3)
+    assert monitor.refused == [2] and monitor.tries.count(2) == 1
 
 
 async def test_a_report_that_is_refused_before_it_was_sent_whole_is_not_sent_again() -> None:
