@@ -28,6 +28,7 @@ class Scribe:
     def __init__(self) -> None:
         self._pool: concurrent.futures.Executor | None = None
         self._starting: asyncio.Lock | None = None
+        self._closed = False
 
     async def ask(self, work: Callable[..., _T], *given: object) -> _T:
         """What `work(*given)` returns or raises there; both go through pickle. Raises InferError 503."""
@@ -36,6 +37,8 @@ class Scribe:
             try:
                 return await asyncio.wrap_future(pool.submit(work, *given))
             except concurrent.futures.BrokenExecutor:
+                if self._closed:
+                    break
                 if self._pool is pool:
                     self._pool = None
         raise InferError(503, _DIED, "WORKER_DIED", 1)
@@ -52,8 +55,13 @@ class Scribe:
             return self._pool
 
     def close(self) -> None:
+        self._closed = True
         if self._pool is not None:
+            import multiprocessing  # here already
+
             self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.kill()  # else the front, stopped otherwise, would stay until the text is read
 
 
 def _started() -> concurrent.futures.Executor:

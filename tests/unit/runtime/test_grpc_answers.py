@@ -2,6 +2,8 @@
 
 import asyncio
 import concurrent.futures.process
+import multiprocessing
+import pathlib
 import types
 from typing import Any
 
@@ -122,3 +124,19 @@ async def test_the_earliest_deadline_counts(
     exchange: Any = Exchange(request, timeout, **headers)
     assert grpc_direct.Predict(dispatcher, 1000, scribe.Scribe())(exchange)
     assert asked == [deadline]
+
+
+async def test_a_scribe_that_is_closed_ends_in_the_middle_of_a_text(tmp_path: pathlib.Path) -> None:
+    reading, begun = scribe.Scribe(), tmp_path / "begun"
+    endless = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(3600)"
+    asked = asyncio.ensure_future(reading.ask(exec, endless))
+    async with asyncio.timeout(30):
+        while not begun.exists():
+            await asyncio.sleep(0.01)
+    [process] = multiprocessing.active_children()
+    reading.close()
+    async with asyncio.timeout(30):
+        with pytest.raises(InferError, match="died"):
+            await asked
+    process.join(10)
+    assert process.exitcode is not None and not multiprocessing.active_children()
