@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from runtime import errors
 from runtime.errors import InferError
 
 # About a millisecond of parsing: what takes less is done where it is.
@@ -30,8 +31,16 @@ class Scribe:
         self._starting: asyncio.Lock | None = None
         self._closed = False
 
-    async def ask(self, work: Callable[..., _T], *given: object) -> _T:
-        """What `work(*given)` returns or raises there; both go through pickle. Raises InferError 503."""
+    async def ask(self, work: Callable[..., _T], *given: object, deadline: float = 0.0) -> _T:
+        """What `work(*given)` returns or raises there; both go through pickle. Raises InferError: 503, and 504 when the
+        deadline comes while others' texts are read."""
+        try:
+            async with asyncio.timeout_at(deadline or None):
+                return await self._ask(work, *given)
+        except TimeoutError:
+            raise InferError(errors.DEADLINE.status, errors.DEADLINE.text, errors.DEADLINE.reason) from None
+
+    async def _ask(self, work: Callable[..., _T], *given: object) -> _T:
         for _ in range(2):  # the process may die of a neighbour's text
             pool = await self._open()
             try:

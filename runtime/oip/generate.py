@@ -40,7 +40,7 @@ async def answer(
     read = _timeout if as_is else _read
     began, deadline = request.began, request.deadline
     if len(body) > INLINE_BYTES:
-        told = await scribe.ask(read, model, body)
+        told = await scribe.ask(read, model, body, deadline=deadline)
     else:
         told = read(model, body)
     request.id, request.inputs, request.parameters = told

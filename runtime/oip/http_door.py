@@ -11,6 +11,7 @@ import msgspec
 from runtime import errors
 from runtime.bodies import Bodies
 from runtime.config import Settings
+from runtime.http_exchange import Exchange
 from runtime.inference import InferError, InferRequest, InferResponse
 from runtime.mounts import Visit
 from runtime.oip import compression, generate, http_request, http_response, parameters, shared_memory, strict_json
@@ -206,7 +207,8 @@ class OipDoor:
         json_size = visit.header(http_response.LENGTH_HEADER)
         regions = functools.partial(self._regions_for, visit)
         if http_request.is_large(body, json_size):
-            body, json_size = await self._scribe.ask(http_request.binary, body, json_size)
+            limit = self._limit(visit.exchange)
+            body, json_size = await self._scribe.ask(http_request.binary, body, json_size, deadline=limit)
             visit.exchange.hold(len(body))
         request, wish = http_request.parse(body, json_size, model, told, regions)
         self._address(visit, request)
@@ -219,13 +221,16 @@ class OipDoor:
         finally:
             visit.counted = request.counted
 
+    def _limit(self, exchange: Exchange) -> float:
+        """The deadline as far as the head tells; 0 for none."""
+        limits = [limit for limit in (self._settings.request_timeout, exchange.timeout) if limit]
+        return exchange.began + min(limits) if limits else 0.0
+
     def _address(self, visit: Visit, request: InferRequest) -> None:
         """What the request's way through the front needs."""
         exchange = visit.exchange
-        began, timeout = exchange.began, self._settings.request_timeout
-        limits = [limit for limit in (timeout, exchange.timeout) if limit]
-        request.began = began
-        request.deadline = parameters.deadline(request.parameters, began, began + min(limits) if limits else 0.0)
+        request.began = exchange.began
+        request.deadline = parameters.deadline(request.parameters, exchange.began, self._limit(exchange))
         request.request_id = exchange.request_id
         request.traceparent = exchange.fields[5]
         request.attempt = exchange.attempt

@@ -100,6 +100,21 @@ def test_the_front_does_not_read_them(served: replicas.Replica) -> None:
     assert scribe > 4 * front, (front, scribe)
 
 
+@pytest.mark.parametrize("action", ["infer", "generate"])
+def test_a_deadline_comes_while_others_are_read(served: replicas.Replica, action: str) -> None:
+    asked = request() if action == "infer" else {"x": [[0.5]] * COUNT, "t": ["é"] * COUNT}
+    served.client.post("/v2/models/demo/infer", json=request())
+    [reader] = replicas.readers(served)
+    os.kill(reader, signal.SIGSTOP)
+    try:
+        headers = {"x-request-timeout-ms": "100"}
+        told = served.client.post(f"/v2/models/demo/{action}", json=asked, headers=headers)
+    finally:
+        os.kill(reader, signal.SIGCONT)
+    assert told.status_code == 504 and "longer than it may" in told.json()["error"]
+    assert served.client.post(f"/v2/models/demo/{action}", json=asked).status_code == 200
+
+
 def test_a_reader_that_dies_is_replaced_and_none_outlives_the_front(tmp_path: pathlib.Path) -> None:
     with replicas.running(tmp_path, SOURCE) as served:
         assert served.client.post("/v2/models/demo/infer", json=request()).status_code == 200

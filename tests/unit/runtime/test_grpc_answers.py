@@ -44,7 +44,7 @@ class Scribe(scribe.Scribe):
         super().__init__()
         self._error = error
 
-    async def ask(self, *given: Any) -> Any:
+    async def ask(self, *given: Any, deadline: float = 0.0) -> Any:
         raise self._error
 
 
