@@ -88,7 +88,8 @@ class Predictions:
         attempt = headers.pop(http_heads.ATTEMPT_HEADER.decode(), "")
         failure, request, wants_json, body, content_type = errors.NO_MESSAGE, None, False, b"", ""
         try:
-            request, wants_json = await self._read(data)
+            limit = self._dispatcher.deadline(began, context.time_remaining())
+            request, wants_json = await self._read(data, limit)
             if request is not None:
                 body, content_type = grpc_messages.payload(request)
         except InferError as error:
@@ -112,11 +113,11 @@ class Predictions:
         self._begin(call, len(data))
         return call
 
-    async def _read(self, data: bytes) -> tuple[pb.PredictRequest | None, bool]:
+    async def _read(self, data: bytes, limit: float) -> tuple[pb.PredictRequest | None, bool]:
         """The message, and whether its payload is JSON; None for what is none."""
         if not grpc_messages.is_large_predict(data):
             return grpc_messages.told(data)
-        small, wants_json = await self._door.scribe.ask(grpc_messages.with_body, data)
+        small, wants_json = await self._door.scribe.ask(grpc_messages.with_body, data, deadline=limit)
         return grpc_messages.parsed(small) if small is not None else None, wants_json
 
     async def _encoded(self, body: bytes, call: Rpc, context: Any) -> bytes:

@@ -115,6 +115,22 @@ def test_a_deadline_comes_while_others_are_read(served: replicas.Replica, action
     assert served.client.post(f"/v2/models/demo/{action}", json=asked).status_code == 200
 
 
+def test_so_does_one_of_grpc_behind_the_gateway(served: replicas.Replica) -> None:
+    value = struct_pb2.Value()
+    value.list_value.extend([1.5] * COUNT)
+    path, data = "/cortex.runtime.v1.PredictionService/Predict", predict_pb.PredictRequest(json=value)
+    sent = struct.pack(">BI", 0, data.ByteSize()) + data.SerializeToString()
+    headers = {"content-type": "application/grpc"}
+    assert served.client.post(path, content=sent, headers=headers).status_code == 200
+    [reader] = replicas.readers(served)
+    os.kill(reader, signal.SIGSTOP)
+    try:
+        told = served.client.post(path, content=sent, headers={**headers, "grpc-timeout": "100m"})
+    finally:
+        os.kill(reader, signal.SIGCONT)
+    assert told.headers["grpc-status"] == str(grpc.StatusCode.DEADLINE_EXCEEDED.value[0])
+
+
 def test_a_reader_that_dies_is_replaced_and_none_outlives_the_front(tmp_path: pathlib.Path) -> None:
     with replicas.running(tmp_path, SOURCE) as served:
         assert served.client.post("/v2/models/demo/infer", json=request()).status_code == 200
