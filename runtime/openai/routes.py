@@ -9,6 +9,7 @@ import msgspec
 
 from runtime import errors
 from runtime.dispatch import Dispatcher
+from runtime.inference import InferError
 from runtime.mounts import Visit
 from runtime.openai import pieces, problems, requests, shapes
 from runtime.openai.calls import Prediction
@@ -101,7 +102,12 @@ class Routes:
     ) -> requests.Request:
         body = visit.body
         if len(body) > INLINE_BYTES:
-            return await self._scribe.ask(parse, body, self._models)
+            deadline = self._dispatcher.deadline(visit.exchange.began, visit.exchange.timeout)
+            try:
+                return await self._scribe.ask(parse, body, self._models, deadline=deadline)
+            except InferError as error:
+                told = errors.Failure(error.status, error.reason, str(error), error.retry_after)
+                raise problems.of_failure(told) from None
         return parse(body, self._models)
 
     async def _embed(self, visit: Visit) -> None:

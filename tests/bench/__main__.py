@@ -18,8 +18,10 @@ from tests.bench.rows.throughput import Options
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join((*table.ROWS, "peers")))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2, help="of load per system and round")
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="of what is under load; at most 7 of what starts and ends"
+    )
+    parser.add_argument("--seconds", type=int, default=1, help="of load per system and round")
     parser.add_argument("--workloads", default=peers.WORKLOADS, help="of `peers`")
     parser.add_argument("--out", type=pathlib.Path, help="JSON lines of all numbers")
     told = parser.parse_args()

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import signal
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.runtime.replica import Replica, running, wait_for
+from tests.runtime.replica import Replica, readers, running, wait_for
 
 TEXT = """
 import time
@@ -327,3 +329,16 @@ def test_without_a_task_there_are_no_routes(tmp_path: Any) -> None:
     source = "class PythonPredictor:\n    def predict(self, payload):\n        return 1\n"
     with running(tmp_path, source) as plain:
         assert plain.client.get("/v1/models").status_code == 404
+
+
+def test_a_deadline_comes_while_the_texts_of_others_are_read(replica: Replica) -> None:
+    asked = {"model": "demo", "prompt": "plain:" + "x" * 40_000}
+    assert replica.client.post("/v1/completions", json=asked).status_code == 200
+    [reader] = readers(replica)
+    os.kill(reader, signal.SIGSTOP)
+    try:
+        told = replica.client.post("/v1/completions", json=asked, headers={"x-request-timeout-ms": "100"})
+    finally:
+        os.kill(reader, signal.SIGCONT)
+    assert told.status_code == 504 and "longer than it may" in told.json()["error"]["message"]
+    assert replica.client.post("/v1/completions", json=asked).status_code == 200

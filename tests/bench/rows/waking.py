@@ -21,7 +21,7 @@ def wake(options: Options) -> list[Finding]:
         text = (project / "cortex.yaml").read_text()
         (project / "cortex.yaml").write_text(text + "  autoscaling:\n    min_replicas: 0\n")
         cluster.deploy(project, "--timeout", "300s")
-        found = [_once(cluster) for _ in range(options.rounds)]
+        found = [_once(cluster) for _ in range(options.starts)]
     added = [(whole - start) * 1e3 for whole, start in found]
     note = f"request to answer {min(w for w, _ in found):.2f} to {max(w for w, _ in found):.2f} s"
     note += f", replica created to ready {min(s for _, s in found):.2f} to {max(s for _, s in found):.2f} s"

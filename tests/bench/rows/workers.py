@@ -91,7 +91,7 @@ def replica(project: str, spec: Mapping[str, Any] | None = None, **env: str) -> 
 def recovery(options: Options) -> list[Finding]:
     """iris: its imports (numpy, scipy, scikit-learn) are what a first start takes."""
     shares, firsts, agains = [], [], []
-    for _ in range(options.rounds):
+    for _ in range(options.starts):
         with replica("iris", {"predictor": {"worker": {"preload": _HEAVY}}}) as one:
             body = b'{"x": [5.1, 3.5, 1.4, 0.2]}'
             one.await_answer(body)
@@ -111,7 +111,7 @@ def weights(options: Options) -> list[Finding]:
         _write_safetensors(path)
         spec = {"predictor": {"processesPerReplica": 4, "worker": {"start": "WORKER_START_FORK_LOADED"}}}
         shares = []
-        for _ in range(max(1, min(options.rounds, 3))):
+        for _ in range(max(1, min(options.starts, 3))):
             with replica("weights", spec, BENCH_WEIGHTS=str(path)) as one:
                 one.await_answer(b"{}")
                 for _ in range(40):
@@ -144,11 +144,11 @@ def cold(options: Options) -> list[Finding]:
         "venv": "raw", "start": f"{granian} --http 1 --log-level warning rsgi_noop:app", "proto": "generic",
         "env": {"PYTHONPATH": str(serving.APPS)},
     }  # fmt: skip
-    bare = _cold_shares("noop", app, options.rounds)
+    bare = _cold_shares("noop", app, options.starts)
     # The shared benchmark's own application loads the model of iris whatever it is asked.
-    model = _cold_shares("iris", None, options.rounds)
+    model = _cold_shares("iris", None, options.starts)
     added = []
-    for _ in range(options.rounds):
+    for _ in range(options.starts):
         interpreters = _bare_start()
         with replica("noop") as one:
             one.await_answer(b'{"x": 1}')
