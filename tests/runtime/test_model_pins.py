@@ -72,6 +72,7 @@ def test_a_load_waits_for_room_and_ends_with_its_caller(tmp_path: pathlib.Path) 
     source = MODEL + PLAIN.replace(
         'return self.client.get_model(payload["model"])[:1]',
         'found = self.client.get_model(payload["model"])\n        import time\n'
+        '        if payload.get("wait"): pathlib.Path(payload["wait"] + ".held").touch()\n'
         '        while payload.get("wait") and not pathlib.Path(payload["wait"]).exists(): time.sleep(0.01)\n'
         "        return found[:1]",
     )
@@ -86,7 +87,7 @@ def test_a_load_waits_for_room_and_ends_with_its_caller(tmp_path: pathlib.Path) 
             target=replica.client.post, args=("/",), kwargs={"json": {"model": "a", "wait": str(gate)}}
         )
         holder.start()
-        replicas.wait_for(lambda: replica.client.get("/info").json()["models"])
+        replicas.wait_for(lambda: (tmp_path / "gate.held").exists())
         with httpx.Client(base_url=str(replica.client.base_url), verify=False) as client:
             late = client.post("/", json={"model": "b"}, headers={"x-request-timeout-ms": "700"})
             assert late.status_code == 504
