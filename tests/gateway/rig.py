@@ -79,7 +79,7 @@ class Rig:
     def start_envoy(self) -> None:
         file = self.directory / "bootstrap.json"
         file.write_text(json.dumps(self._bootstrap()))
-        command = [str(ENVOY), "-c", str(file), "--concurrency", "1", "--use-dynamic-base-id", "-l", "warn"]
+        command = [str(ENVOY), "-c", str(file), "--concurrency", "1", "--disable-hot-restart", "-l", "warn"]
         command += ["--drain-time-s", "5", "--drain-strategy", "immediate"]
         with (self.directory / "envoy.log").open("ab") as log:
             self._envoy = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
