@@ -132,6 +132,8 @@ async def test_memory_over_the_limit_is_named(node: node_process.NodeProcess) ->
     assert found is not None
     assert found.last_failure.reason == condition_pb2.CONDITION_REASON_OUT_OF_MEMORY
     assert "100 MiB" in found.last_failure.message
+    await node.stop_replica("iris-r1-hhhhh")  # else one of its restarts outlives the node
+    await node.until("iris-r1-hhhhh", lambda replica: replica is None)
 
 
 async def test_the_kernel_enforces_memory_where_it_can(tmp_path: pathlib.Path) -> None:
