@@ -158,7 +158,7 @@ class Records(Spans):
         super().__init__(tracing, api)
         self._api = api
         self._sampler = sampler
-        self._shapes: dict[tuple[bytes, bytes, int, int, int, int], tuple[bytes, bytes]] = {}
+        self._shape = functools.lru_cache(maxsize=_KEPT)(self._make_shape)
         self._outgoing, self._end_export = span_export.open_exporter(collector, tracing.resource, environ)
 
     def begin(self, call: Call) -> None:
@@ -202,8 +202,7 @@ class Records(Spans):
         call.span = None
         fields = call.fields
         name = fields[4]
-        key = (fields[0], fields[1], call.status, len(parent), len(name), len(state))
-        alone, both = self._shapes.get(key) or self._shape(*key)
+        alone, both = self._shape(fields[0], fields[1], call.status, len(parent), len(name), len(state))
         if not ran:
             self._outgoing.add(alone % (trace, server, parent, span_export.times(began, ended), name, state))
             return
@@ -218,7 +217,7 @@ class Records(Spans):
             )
         )  # fmt: skip
 
-    def _shape(
+    def _make_shape(
         self, told_method: bytes, told_path: bytes, status: int, parent: int, request_id: int, state: int
     ) -> tuple[bytes, bytes]:
         """Spans of calls that are alike but for ids and times: the server's alone, and with the predictor's."""
@@ -232,10 +231,7 @@ class Records(Spans):
         )
         constant = span_export.described("predict", span_export.INTERNAL) + span_export.failed(status >= 500)
         queued = span_export.before_double("cortex.queue_time_ms")
-        found = server, server + span_export.shape(span_export.PARENT_SIZE, constant, queued, span_export.DOUBLE.size)
-        if len(self._shapes) < _KEPT:
-            self._shapes[told_method, told_path, status, parent, request_id, state] = found
-        return found
+        return server, server + span_export.shape(span_export.PARENT_SIZE, constant, queued, span_export.DOUBLE.size)
 
     def shutdown(self) -> None:
         self._outgoing.close(_LAST_SECONDS)
