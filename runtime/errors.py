@@ -97,6 +97,11 @@ class InferError(Exception):
         self.retry_after = retry_after
         self.headers = headers
 
+    @property
+    def failure(self) -> Failure:
+        """What the caller is told."""
+        return Failure(self.status, self.reason, str(self), self.retry_after, self.headers)
+
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """So that it can be raised in one process and caught in another (scribe.py)."""
         return InferError, (self.status, str(self), self.reason, self.retry_after, self.headers)

@@ -49,7 +49,7 @@ class Prediction(Call):
         try:
             self._reply(await self._scribe.ask(grpc_messages.encoded, body, content_type, True))
         except InferError as error:
-            self.on_failure(errors.Failure(error.status, error.reason, str(error), error.retry_after))
+            self.on_failure(error.failure)
         except Exception as problem:  # the worker is done: nobody else would end the exchange
             self.on_failure(errors.INTERNAL)
             about = {"message": "an answer could not be encoded", "exception": problem}
@@ -109,7 +109,7 @@ class Predict:
             try:
                 body, content_type = grpc_messages.payload(request)
             except InferError as error:
-                exchange.on_failure(errors.Failure(error.status, error.reason, str(error)))
+                exchange.on_failure(error.failure)
             else:
                 self._submit(exchange, request, body, content_type)
 

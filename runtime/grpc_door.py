@@ -94,7 +94,7 @@ class Predictions:
                 body, content_type = grpc_messages.payload(request)
         except InferError as error:
             request = None
-            failure = errors.Failure(error.status, error.reason, str(error), error.retry_after)
+            failure = error.failure
         if request is not None:
             headers |= {name.lower(): value for name, value in request.headers.items()}
         request_id = headers.get("x-request-id", "")[:200].encode() or self._door.new_request_id()
@@ -126,8 +126,7 @@ class Predictions:
         try:
             return await self._door.scribe.ask(grpc_messages.encoded, body, call.content_type, True)
         except InferError as error:
-            failure = errors.Failure(error.status, error.reason, str(error), error.retry_after)
-            await grpc_errors.abort(context, failure, call.request_id)
+            await grpc_errors.abort(context, error.failure, call.request_id)
 
     def _begin(self, call: Rpc, size: int) -> None:
         """Submits the call, or fails it where the HTTP door would not even have read it."""

@@ -145,7 +145,7 @@ class Mounts:
             if not visit.answered:
                 visit.fail(errors.NOT_FOUND)
         except InferError as error:
-            visit.fail(errors.Failure(error.status, error.reason, str(error), error.retry_after, error.headers))
+            visit.fail(error.failure)
         except asyncio.CancelledError:
             exchange.status = 499
             raise

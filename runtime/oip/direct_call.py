@@ -98,8 +98,7 @@ class DirectCall(Call):
 
     def _broke(self, problem: Exception) -> None:
         if isinstance(problem, InferError):
-            told = errors.Failure(problem.status, problem.reason, str(problem), problem.retry_after, problem.headers)
-            self.on_failure(told)
+            self.on_failure(problem.failure)
             return
         self.on_failure(errors.INTERNAL)
         about = {"message": "an answer could not be encoded", "exception": problem}

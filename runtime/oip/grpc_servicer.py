@@ -101,7 +101,7 @@ class InferenceService:
             told: message.Message = await answer(await self._parsed(kind, data), visitor, context)
             return told
         except InferError as error:
-            await grpc_errors.abort(context, _failure(error), visitor.request_id)
+            await grpc_errors.abort(context, error.failure, visitor.request_id)
         finally:
             self._give_back(held)
 
@@ -273,10 +273,6 @@ def _marked(response: InferResponse) -> pb.ModelInferResponse:
     told = messages.response(response)
     told.parameters[_IS_FINAL].bool_param = response.final
     return told
-
-
-def _failure(error: InferError) -> errors.Failure:
-    return errors.Failure(error.status, error.reason, str(error), error.retry_after, error.headers)
 
 
 def _serialized(told: message.Message) -> bytes:

@@ -83,7 +83,7 @@ class OipDoor:
         try:
             self._begin(visit, engine, model)
         except InferError as error:
-            visit.fail(errors.Failure(error.status, error.reason, str(error), error.retry_after, error.headers))
+            visit.fail(error.failure)
         except Exception as error:
             asyncio.get_running_loop().call_exception_handler({"message": "/v2 failed", "exception": error})
             if not visit.answered:

@@ -106,8 +106,7 @@ class Routes:
             try:
                 return await self._scribe.ask(parse, body, self._models, deadline=deadline)
             except InferError as error:
-                told = errors.Failure(error.status, error.reason, str(error), error.retry_after)
-                raise problems.of_failure(told) from None
+                raise problems.of_failure(error.failure) from None
         return parse(body, self._models)
 
     async def _embed(self, visit: Visit) -> None:
