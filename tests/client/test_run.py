@@ -98,6 +98,26 @@ def test_an_edit_is_served_without_a_failed_request_and_a_broken_one_is_told(pro
         assert failed == [] and sorted(set(seen)) == [1, 2, 3] and seen == sorted(seen)
 
 
+def test_an_edit_within_the_second_of_the_one_before_is_seen(project: pathlib.Path) -> None:
+    """Python compares sizes and whole seconds, and would go on with the bytecode of the version before."""
+    write(project, "from inner.number import NUMBER\n" + PREDICTOR.replace("= 1", "= NUMBER"))
+    (project / "inner").mkdir()
+    number = project / "inner/number.py"
+    number.write_text("NUMBER = 1\n")
+    with command.running(project, "--here") as run:
+        run.until("serving")
+        assert run.client.post("/", json=1).json()["version"] == 1
+        # Replaced in one step, so that no state between the two is read.
+        edited = project / ".edited"
+        edited.write_text("NUMBER = 2\n")
+        seconds, nanos = divmod(number.stat().st_mtime_ns, 10**9)
+        os.utime(edited, ns=(0, seconds * 10**9 + (nanos + 1) % 10**9))
+        edited.replace(number)
+        run.until("serving", 2)
+        with httpx.Client(base_url=run.client.base_url, verify=False) as client:
+            assert client.post("/", json=1).json()["version"] == 2
+
+
 def _ask_on(port: int, stop: threading.Event, seen: list[int], failed: list[object]) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, verify=False) as client:
         while not stop.is_set():

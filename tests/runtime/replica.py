@@ -73,8 +73,10 @@ class Replica:
         return self.state
 
     def lines(self) -> list[dict[str, Any]]:
+        """Without the last one, where it is still being written."""
         with contextlib.suppress(FileNotFoundError):
-            return [json.loads(line) for line in (self.folder / "log.jsonl").read_text().splitlines()]
+            whole = (self.folder / "log.jsonl").read_text().rpartition("\n")[0]
+            return [json.loads(line) for line in whole.splitlines()]
         return []
 
     def wait_line(self, message: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import click
 
 from cortex_client import exceptions
 from cortex_client.cli import exits
-from cortex_client.running import generation, plan, terminal, watching
+from cortex_client.running import bytecode, generation, plan, terminal, watching
 from cortex_client.running.relay import Relay
 
 _HOST = "127.0.0.1"
@@ -46,6 +46,7 @@ class Loop:
         self._relay = Relay(_HOST)
         self._serving: generation.Generation | None = None
         self._prepared: plan.Prepared | None = None
+        self._read: plan.Project | None = None
         self._content = ""
         self._count = 0
         self._leaving: set[asyncio.Task[None]] = set()
@@ -132,6 +133,9 @@ class Loop:
             if project.content == self._content:
                 return True
             self._content = project.content
+            if self._read is not None:
+                bytecode.forget(project, self._read)
+            self._read = project
             _note("changed, loading" if self._count else f"loading {project.api.name}")
             prepared = await plan.prepare(project, self._options.here, _note)
             fresh = await self._begin(project, prepared)

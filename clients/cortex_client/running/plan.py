@@ -19,12 +19,14 @@ from cortex_client.running import programs
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Project:
-    """An API of a file as its user wrote it, and a digest of everything in its folder that would be deployed."""
+    """An API of a file as its user wrote it, and a digest of everything in its folder that would be deployed.
+
+    `files` are what would be deployed, each with a word that is another one after an edit."""
 
     file: pathlib.Path
     api: loader.LoadedApi
     env: Mapping[str, str]
-    files: tuple[str, ...]
+    files: Mapping[str, str]
     content: str
 
     @property
@@ -68,13 +70,14 @@ def read(file: pathlib.Path, name: str) -> Project:
         message = f"there is no API {name!r} here; it has {known}" if name else f"has several APIs: {known}"
         raise errors.ProjectInvalid(str(file), [Problem("", Position(), message, "choose one with --name")])
     found = files.collect(file.parent, file)
-    return Project(file, chosen[0], deploying.read_env(file.parent), tuple(f.name for f in found), _digest(file, found))
+    versions = {each.name: f"{each.size}\0{each.path.stat().st_mtime_ns}" for each in found}
+    return Project(file, chosen[0], deploying.read_env(file.parent), versions, _digest(file, versions))
 
 
-def _digest(file: pathlib.Path, found: list[files.File]) -> str:
+def _digest(file: pathlib.Path, versions: Mapping[str, str]) -> str:
     digest = hashlib.sha256(file.read_bytes())
-    for each in found:
-        digest.update(f"{each.name}\0{each.size}\0{each.path.stat().st_mtime_ns}\n".encode())
+    for name, version in versions.items():
+        digest.update(f"{name}\0{version}\n".encode())
     return digest.hexdigest()
 
 
@@ -82,7 +85,7 @@ async def prepare(project: Project, here: str, tell: Callable[[str], None]) -> P
     """Raises ProjectInvalid with places in the file, or CortexError with the words of what failed."""
     wish = json_format.MessageToDict(deploying.with_env(project.api.spec, project.env))
     wish["bundleDigest"] = f"sha256:{project.content}"
-    question = {"name": names.api("default", project.api.name), "spec": wish, "files": project.files}
+    question = {"name": names.api("default", project.api.name), "spec": wish, "files": list(project.files)}
     answer = await programs.ask("services.apiserver.resolve", question, tell)
     if "spec" not in answer:
         violations = [exceptions.Violation(v["field"], v["description"]) for v in answer["violations"]]
