@@ -152,8 +152,12 @@ async def test_a_silent_stream_of_events_gets_comments_between_its_events(
 
 @pytest.mark.parametrize("sent", [b"POST /broken HTTP/1.1\r\ncontent-length: 0\r\n\r\n"])
 @pytest.mark.parametrize("pieces", [1, 2])
-async def test_a_defect_of_ours_is_answered(door: http_door.HttpDoor, sent: bytes, pieces: int) -> None:
+async def test_a_defect_of_ours_is_answered(
+    door: http_door.HttpDoor, sent: bytes, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request that comes in pieces is handled inside the parser, which would swallow what is raised."""
+    for name in ("HEAD_SECONDS", "BODY_SECONDS", "IDLE_SECONDS"):
+        monkeypatch.setattr(http_door, name, 60.0)
 
     def fail(exchange: object) -> bool:
         raise OverflowError("a defect")
