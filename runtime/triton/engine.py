@@ -68,7 +68,7 @@ class RepositoryEngine:
 
     async def _unary(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
         async with _on_time(request.deadline), entry.gate.permit(request.deadline, _priority(request)):
-            return await self._runner.infer(entry, version, request)
+            return _in_order(entry, request, await self._runner.infer(entry, version, request))
 
     async def stream(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         entry, version = self._picked(request)
@@ -84,7 +84,7 @@ class RepositoryEngine:
                     response = await anext(responses, None)
                 if response is None:
                     return
-                yield response
+                yield _in_order(entry, request, response)
 
     async def _only(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
         """The one response of a decoupled model."""
@@ -187,6 +187,16 @@ class RepositoryEngine:
             raise refusal(errors.DEADLINE)
         checks.check(entry, request)
         return entry, version
+
+
+def _in_order(entry: Entry, request: InferRequest, response: InferResponse) -> InferResponse:
+    """Outputs as the caller names them, else as the configuration does: Triton tells a model the names in any order,
+    and callers of the bare protocol count."""
+    if len(response.outputs) > 1:
+        wanted = request.outputs or [str(told["name"]) for told in entry.config.get("output", ())]
+        places = {name: place for place, name in enumerate(wanted)}
+        response.outputs = sorted(response.outputs, key=lambda tensor: places.get(tensor.name, len(places)))
+    return response
 
 
 def _nothing(request: InferRequest) -> contextlib.AbstractContextManager[None]:

@@ -21,6 +21,11 @@ def test_a_model_repository_is_an_api(engine: str, tmp_path: pathlib.Path) -> No
         reply = api.client.post("/v2/models/double/infer", json=ask)
         assert reply.status_code == 200, reply.text
         assert reply.json()["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [2, 5]}]
+        del ask["outputs"]
+        for wanted in (["pid", "y"], ["y", "pid"], []):
+            more = {"outputs": [{"name": name} for name in wanted]} if wanted else {}
+            told = api.client.post("/v2/models/double/infer", json={**ask, **more}).json()["outputs"]
+            assert [output["name"] for output in told] == (wanted or ["y", "pid"])  # as asked, else as configured
         assert api.client.get("/v2/health/ready").status_code == 200
         assert api.client.get("/v2/models/double").json()["platform"] == "python"
         assert api.client.get("/v2/models/nope").status_code == 404
