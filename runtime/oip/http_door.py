@@ -133,7 +133,7 @@ class OipDoor:
         elif path.startswith("systemsharedmemory"):
             self._memory(visit, path.split("/")[1:])
         elif path.startswith("cudasharedmemory"):
-            raise InferError(501, _NO_CUDA, "NOT_IMPLEMENTED")
+            _cuda(visit, path.rpartition("/")[2])
 
     # One model.
 
@@ -311,6 +311,18 @@ class OipDoor:
 
 def _nothing() -> None:
     """Nobody to tell that the caller left."""
+
+
+def _cuda(visit: Visit, action: str) -> None:
+    """There is none, so there is nothing to tell of it or to give up: clients begin with giving up what was left."""
+    if action == "status":
+        _verb(visit, *_READ)
+        _json(visit, 200, [])
+    elif action == "unregister":
+        _verb(visit, b"POST")
+        visit.reply(200, _JSON, b"{}")
+    elif action == "register":
+        raise InferError(501, _NO_CUDA, "NOT_IMPLEMENTED")
 
 
 def _object(body: bytes) -> dict[str, Any]:

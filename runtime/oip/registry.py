@@ -47,7 +47,8 @@ class Registry:
         for engine in self._engines:
             if engine.owns(model):
                 return engine
-        told = f"there is no model {model[:80]!r} here; /v2/repository/index lists all to admins"
+        # Begun with Triton's words, which its clients look for.
+        told = f"Request for unknown model: there is no {model[:80]!r} here; /v2/repository/index lists all to admins"
         raise InferError(404, told, "NOT_FOUND")
 
     async def infer(self, request: InferRequest) -> InferResponse:

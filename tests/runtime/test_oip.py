@@ -255,6 +255,19 @@ def test_only_admins_touch_the_repository(served: replicas.Replica, channel: grp
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
+def test_what_tritons_examples_begin_and_end_with(served: replicas.Replica, channel: grpc.Channel) -> None:
+    """They give up memory of a GPU before they register any, and ask for a model that is not there."""
+    assert served.client.post("/v2/cudasharedmemory/unregister").json() == {}
+    assert served.client.post("/v2/cudasharedmemory/region/r/unregister").json() == {}
+    assert served.client.get("/v2/cudasharedmemory/status").json() == []
+    assert served.client.post("/v2/cudasharedmemory/region/r/register", json={}).status_code == 501
+    unknown = served.client.post("/v2/models/nope/infer", json=request(0))
+    assert unknown.status_code == 404 and unknown.json()["error"].startswith("Request for unknown model: ")
+    with pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(f"/{SERVICE}/ModelMetadata")(pb.ModelMetadataRequest(name="nope").SerializeToString())
+    assert caught.value.details().startswith("Request for unknown model: ")
+
+
 def test_statistics_count_by_outcome(served: replicas.Replica) -> None:
     def counts() -> tuple[int, int]:
         told = served.client.get("/v2/models/demo/stats").json()["model_stats"][0]["inference_stats"]
