@@ -2,7 +2,7 @@
 
 The ancestor's images of these types carried the framework, so its projects do not name it. Here the framework's engine
 runs in the API's own environment (in a worker, or as a Python backend of Triton), and has to be installed there.
-Type python gets nothing that it did not ask for.
+What predictors of any type import is another matter (carried.py).
 """
 
 import dataclasses
@@ -54,9 +54,13 @@ def missing(predictor_type: str, listed: Collection[str], repository: pathlib.Pa
         for framework in needed
         if framework.providers.isdisjoint(listed)
         for package in framework.packages
-        if re.split(r"[<;]", package)[0] not in listed
+        if name_of(package) not in listed
     ]
     return tuple(dict.fromkeys(added))
+
+
+def name_of(package: str) -> str:
+    return re.split(r"[<;]", package)[0]
 
 
 def _used(repository: pathlib.Path) -> tuple[Framework, ...]:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-from services.node import conda, frameworks, interpreters, model, requirements, scripts
+from services.node import carried, conda, frameworks, imports, interpreters, model, requirements, scripts
 
 # Raise when the way environments are built changes, so that old ones are not taken for new ones.
 _LAYOUT = 1
@@ -17,7 +17,7 @@ _MINOR = re.compile(r"\d+\.\d+")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe:
-    """`base` is the interpreter, or a version that only uv may know. `added` are packages of the framework types."""
+    """`base` is the interpreter, or a version that only uv may know. `added` are packages that no file lists."""
 
     base: str
     python_version: str
@@ -50,7 +50,7 @@ def read(wish: model.Wish, project: pathlib.Path, environ: Mapping[str, str]) ->
     script = scripts.read(project, wish.shell_script)
     base = interpreters.find(wish.python_version, environ.get("PATH", ""))
     listed = (pip.names if pip else frozenset()) | (packages.names if packages else frozenset())
-    added = frameworks.missing(wish.predictor_type, listed, _repository(wish, project))
+    added = _added(wish, project, listed)
     parts = [str(_LAYOUT), sys.platform, os.uname().machine, base, pip.digest if pip else ""]
     if pip is not None and pip.local:
         parts.append(wish.bundle)
@@ -59,6 +59,19 @@ def read(wish: model.Wish, project: pathlib.Path, environ: Mapping[str, str]) ->
     parts += ["added", *added] if added else []
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     return Recipe(base, wish.python_version, pip, packages, script, added, digest)
+
+
+def _added(wish: model.Wish, project: pathlib.Path, listed: frozenset[str]) -> tuple[str, ...]:
+    """What the project needs, and the ancestor's images had, so that its projects do not list it."""
+    framework = frameworks.missing(wish.predictor_type, listed, _repository(wish, project))
+    predictor = wish.spec.get("predictor", {})
+    modules: set[str] = set()
+    if predictor.get("path"):
+        modules.update(imports.of(project, predictor.get("pythonPath", ""), predictor["path"]))
+    if predictor.get("protobufPath"):
+        modules.add("google.protobuf")
+    have = listed | {frameworks.name_of(package) for package in framework}
+    return (*framework, *carried.missing(modules, have))
 
 
 def steps(recipe: Recipe, venv: pathlib.Path, uv: str, environ: Mapping[str, str]) -> list[Step]:

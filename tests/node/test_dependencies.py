@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from services.node import environments, failures, frameworks, installer, model
+from services.node import carried, environments, failures, frameworks, imports, installer, model
 
 _WISH = model.Wish(
     "a-r1-x", "namespaces/d/apis/a/revisions/r1", "namespaces/d/bundles/" + "0" * 64, {}, shell_script="dependencies.sh"
@@ -230,3 +230,48 @@ async def test_a_framework_is_installed_for_who_does_not_list_it(tmp_path: pathl
     assert all(_imports(python, name) for name in ("onnxruntime", "numpy", "tinything"))
     plain = await made.prepare(dataclasses.replace(onnx, predictor_type="PYTHON"), project, lambda _: None)
     assert plain[0] != digest and not _imports(plain[1], "onnxruntime")
+
+
+def test_what_a_predictor_imports(project: pathlib.Path) -> None:
+    files = {
+        "src/app/predictor.py": "import json, boto3\nfrom lib import tool\nfrom . import near\nfrom .deep import x\n",
+        "src/app/near.py": "class A:\n    def f(self):\n        import requests.auth\n",
+        "src/app/deep/x.py": "from sklearn.svm import SVC\nimport app.near\n",
+        "src/lib/__init__.py": "",
+        "src/lib/tool.py": "from PIL import Image\nif __name__ == '__main__':\n    import pandas\n",
+        "src/app/train.py": "import torch\n",
+        "model.py": "try:\n    import cv2\nexcept ImportError:\n    cv2 = None\nimport lib\nimport numpy as np\n",
+        "broken.py": "import numpy\nthis is no Python\n",
+    }
+    for name, text in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    assert imports.of(project, "src", "src/app/predictor.py") == {"json", "boto3", "requests", "sklearn", "PIL"}
+    assert imports.of(project, "", "model.py") == {"lib", "numpy"}
+    assert imports.of(project, "", "broken.py") == imports.of(project, "", "absent.py") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("modules", "listed", "added"),
+    [
+        ({"boto3", "botocore", "requests", "json", "mypackage"}, set(), ("boto3", "requests")),
+        ({"cv2", "PIL", "yaml"}, {"opencv-python", "pyyaml"}, ("pillow",)),
+        ({"torch", "numpy"}, {"pytorch", "numpy"}, ()),
+    ],
+)
+def test_packages_that_the_images_had(modules: set[str], listed: set[str], added: tuple[str, ...]) -> None:
+    assert carried.missing(modules, listed) == added
+
+
+async def test_an_import_that_no_file_lists_is_installed(tmp_path: pathlib.Path, project: pathlib.Path) -> None:
+    """As in the ancestor's own examples, whose images had it."""
+    for name in ("requests", "protobuf", "tinything"):
+        _wheel(tmp_path / "wheels", name)
+    (project / "requirements.txt").write_text("tinything\n")
+    (project / "predictor.py").write_text("import requests, tinything\n")
+    spec = {"predictor": {"path": "predictor.py", "protobufPath": "service.proto"}}
+    wish = dataclasses.replace(_WISH, shell_script="", spec=spec)
+    digest, python = await _environments(tmp_path).prepare(wish, project, lambda _: None)
+    assert all(_imports(python, name) for name in ("requests", "protobuf", "tinything"))
+    (project / "predictor.py").write_text("import requests, tinything  # an edit\n")
+    assert (await _environments(tmp_path).prepare(wish, project, lambda _: None))[0] == digest

@@ -160,7 +160,9 @@ installed once per environment, never per replica, in this order:
    Python first on the PATH. It is for what the machine needs, such as `apt-get install`. Files of the project that it
    names count as its own: when one of them changes, it runs again.
 2. `conda-packages.txt` is installed by `micromamba`, `mamba` or `conda`, which have to be on the machine.
-3. `requirements.txt` is installed by uv. Types onnx and tensorflow get their framework where no file lists it.
+3. `requirements.txt` is installed by uv. What no file lists is added where the ancestor's images had it: the framework
+   of types onnx and tensorflow, protobuf for a `protobuf_path`, and those packages that the predictor imports (boto3,
+   requests, numpy, pandas, scikit-learn, PyTorch, OpenCV and the like). List what you want in a certain version.
 
 What fails ends the deploy with the last lines of its output; the revision before serves on.
 

@@ -1,0 +1,69 @@
+"""Which libraries a predictor is certain to import, read from its source and never by running it."""
+
+import ast
+import pathlib
+from collections.abc import Iterator
+
+_MOST_FILES = 200
+_LARGEST = 1024 * 1024
+_TOLERANT = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+def of(project: pathlib.Path, python_path: str, path: str) -> frozenset[str]:
+    """First parts of the names of modules that are not the project's own, imported by the file at `path` and by the
+    files of the project that it imports; not those that an `except ImportError` makes up for, or that a script runs."""
+    roots = (project / python_path, project)
+    waiting, seen, found = [project / path], set[pathlib.Path](), set[str]()
+    while waiting and len(seen) < _MOST_FILES:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        for level, name in _imports(file):
+            local = _files((file.parents[level - 1],) if level and level <= len(file.parents) else roots, name)
+            if local:
+                waiting += local
+            elif not level:
+                found.add(name.partition(".")[0])
+    return frozenset(found)
+
+
+def _imports(file: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """Levels of relative imports and names of modules; of `from a import b` also `a.b`, which may be one."""
+    try:
+        if file.stat().st_size > _LARGEST:
+            return
+        waiting: list[ast.AST] = [ast.parse(file.read_bytes())]
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return  # the worker says so with the user's traceback
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from ((0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = f"{node.module}." if node.module else ""
+            yield from ((node.level, name) for name in (module[:-1], *(module + alias.name for alias in node.names)))
+        elif not _is_optional(node):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _is_optional(node: ast.AST) -> bool:
+    if isinstance(node, ast.If):
+        told = ast.dump(node.test)
+        return "TYPE_CHECKING" in told or "'__name__'" in told  # what a type checker or a script runs
+    if not isinstance(node, ast.Try):
+        return False
+    caught = [each for handler in node.handlers for each in ast.walk(handler.type or ast.Name("Exception"))]
+    return any(isinstance(each, ast.Name) and each.id in _TOLERANT for each in caught)
+
+
+def _files(roots: tuple[pathlib.Path, ...], name: str) -> list[pathlib.Path]:
+    """Those of the project that an import of `name` may run; none when it is not the project's."""
+    parts = [part for part in name.split(".") if part]
+    for root in roots:
+        first = root / parts[0] if parts else root
+        if not first.is_dir() and not first.with_suffix(".py").is_file() and not list(root.glob(f"{first.name}.*.so")):
+            continue
+        folders = [root.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
+        return [file for each in folders for file in (each.with_suffix(".py"), each / "__init__.py")]
+    return []
