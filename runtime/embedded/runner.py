@@ -29,7 +29,6 @@ from services.chassis import backoff
 
 _BACKENDS = pathlib.Path(__file__).parents[1] / "triton" / "backends"
 _LOOK_SECONDS = 0.1
-_QUIET_SECONDS = 0.4
 _RETIRE_SECONDS = 60.0
 
 
@@ -102,6 +101,8 @@ class Embedded:
         self._crews[entry.name] = crew
         entry.ready()
         self._changed()
+        if entry.complaint:
+            self._log.say("warning", entry.complaint)
         if old is not None:
             self._spawn(self._retire(old))
 
@@ -204,8 +205,7 @@ class Embedded:
                 await fresh.loaded
                 if checks.wants_canary(entry.config):
                     began = time.monotonic()
-                    with contextlib.suppress(InferError):
-                        await fresh.infer(str(version), InferRequest(entry.name, "", "canary", checks.canary(entry)))
+                    await self._sing(fresh, version, entry)
                     entry.slowest = time.monotonic() - began
         except TimeoutError:
             raise LoadError(f"it did not load and answer within {self._load_timeout:g} s (start_timeout)") from None
@@ -244,8 +244,7 @@ class Embedded:
         if dead:
             self._replace(crew, dead)
             return
-        quiet = not entry.gate.inside and time.monotonic() - entry.last_answer > _QUIET_SECONDS
-        if quiet and entry.name not in self._asked and checks.wants_canary(entry.config):
+        if entry.is_quiet and entry.name not in self._asked and checks.wants_canary(entry.config):
             self._asked.add(entry.name)
             self._spawn(self._ask(crew))
 
@@ -269,16 +268,22 @@ class Embedded:
         finally:
             self._asked.discard(entry.name)
 
-    @staticmethod
-    async def _answers(to: host.Host, version: int, entry: Entry, limit: float) -> bool:
+    async def _answers(self, to: host.Host, version: int, entry: Entry, limit: float) -> bool:
         try:
             async with asyncio.timeout(limit):
-                await to.infer(str(version), InferRequest(entry.name, "", "canary", checks.canary(entry)))
+                await self._sing(to, version, entry)
         except TimeoutError:
             return False
-        except InferError:
-            return True
         return True
+
+    @staticmethod
+    async def _sing(to: host.Host, version: int, entry: Entry) -> None:
+        try:
+            await to.infer(str(version), InferRequest(entry.name, "", "canary", checks.canary(entry)))
+        except InferError as error:
+            entry.sang(error=error.reason != errors.WORKER_DIED.reason)
+        else:
+            entry.sang(error=False)
 
     def _replace(self, crew: Crew, places: Sequence[tuple[int, int]]) -> None:
         entry = crew.entry

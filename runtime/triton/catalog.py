@@ -15,6 +15,10 @@ _DOUBT = "it does not answer"
 _USUAL_SECONDS = 0.5
 # An answer may take this many times as long as the slowest recent one.
 _PATIENCE = 4.0
+# A model is asked for a canary after so long without an answer; one that answers it with an error ever less often.
+_QUIET_SECONDS = 0.4
+_QUIETER = 4.0
+_QUIETEST_SECONDS = 600.0
 # What is late is doubted; after so many seconds more it will not come.
 VERDICT_SECONDS = 3.0
 
@@ -33,6 +37,7 @@ class Entry:
     slowest: float = 0.0  # seconds the slowest recent execution took: what a canary must allow
     last_answer: float = 0.0
     ready_since: float = 0.0
+    quiet: float = _QUIET_SECONDS
 
     @property
     def name(self) -> str:
@@ -78,6 +83,30 @@ class Entry:
     def answered(self, seconds: float) -> None:
         self.last_answer = time.monotonic()
         self.slowest = max(seconds, self.slowest * 0.99)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is time for a canary. A busy model is no witness: the canary would only wait behind what runs."""
+        return not self.gate.inside and time.monotonic() - self.last_answer > self.quiet
+
+    def sang(self, *, error: bool) -> None:
+        """It has answered a canary. An error is a sign of life, too, but leaves its lines in the log each time."""
+        self.last_answer = time.monotonic()
+        self.quiet = min(_QUIETEST_SECONDS, self.quiet * _QUIETER) if error else _QUIET_SECONDS
+
+    def wonder(self) -> None:
+        """A caller got no answer: it is asked soon again."""
+        self.quiet = _QUIET_SECONDS
+
+    @property
+    def complaint(self) -> str:
+        """Of a model that the canary means nothing to, for the log; else empty."""
+        if self.quiet == _QUIET_SECONDS:
+            return ""
+        return (
+            f"model {self.name} answers a canary (zeros and empty strings) with an error. That is a sign of life, and "
+            'it is asked ever less often; the parameter CORTEX_CANARY: "off" in its config.pbtxt ends it'
+        )
 
 
 class Catalog:

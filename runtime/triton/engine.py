@@ -67,7 +67,7 @@ class RepositoryEngine:
             return await self._unary(entry, version, request)
 
     async def _unary(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
-        async with _on_time(request.deadline), entry.gate.permit(request.deadline, _priority(request)):
+        async with _on_time(entry, request.deadline), entry.gate.permit(request.deadline, _priority(request)):
             return _in_order(entry, request, await self._runner.infer(entry, version, request))
 
     async def stream(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
@@ -80,7 +80,7 @@ class RepositoryEngine:
         responses = self._runner.stream(entry, version, request)
         async with entry.gate.permit(request.deadline, _priority(request)), contextlib.aclosing(responses):
             while True:
-                async with _on_time(request.deadline):
+                async with _on_time(entry, request.deadline):
                     response = await anext(responses, None)
                 if response is None:
                     return
@@ -204,16 +204,20 @@ def _nothing(request: InferRequest) -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.asynccontextmanager
-async def _on_time(deadline: float) -> AsyncIterator[None]:
-    """Ends what runs in it at the deadline with 504, exactly; who computes hears of it by the cancellation."""
-    if not deadline:
-        yield
-        return
+async def _on_time(entry: Entry, deadline: float) -> AsyncIterator[None]:
+    """Ends what runs in it at the deadline with 504, exactly; who computes hears of it by the cancellation.
+
+    A model whose callers go without an answer is soon asked for a canary.
+    """
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout_at(loop.time() + max(0.0, deadline - time.monotonic())):
+        async with asyncio.timeout_at(loop.time() + max(0.0, deadline - time.monotonic()) if deadline else None):
             yield
+    except asyncio.CancelledError:
+        entry.wonder()
+        raise
     except TimeoutError:
+        entry.wonder()
         raise refusal(errors.DEADLINE) from None
 
 

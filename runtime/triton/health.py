@@ -6,7 +6,6 @@ later, in the answers it gives then (calls.py).
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from runtime.inference import InferError, InferRequest
@@ -15,7 +14,7 @@ from runtime.triton.calls import Calls
 from runtime.triton.catalog import VERDICT_SECONDS, Catalog, Entry
 
 _LOOK_SECONDS = 0.1
-_QUIET_SECONDS = 0.4
+_PING_SECONDS = 0.4
 _SERVER_SECONDS = 0.5
 
 
@@ -59,7 +58,7 @@ class Health:
     async def _ping(self, calls: Calls) -> None:
         """Until the server does not answer for good."""
         while True:
-            await asyncio.sleep(_QUIET_SECONDS)
+            await asyncio.sleep(_PING_SECONDS)
             if await calls.server.live(_SERVER_SECONDS):
                 continue
             self._away()
@@ -78,11 +77,9 @@ class Health:
             gone = self._known.pop(pid)
             if gone.instance not in instances:  # or it has a successor
                 self._accuse(gone.model)
-        now = time.monotonic()
         for entry in self._catalog:
-            # A busy model is no witness: the canary would only wait behind what runs.
-            due = entry.state == "READY" and not entry.gate.inside and now - entry.last_answer > _QUIET_SECONDS
-            if due and entry.name not in self._asked and checks.wants_canary(entry.config):
+            due = entry.state == "READY" and entry.is_quiet and entry.name not in self._asked
+            if due and checks.wants_canary(entry.config):
                 task = asyncio.ensure_future(self._ask(calls, entry))
                 self._asked[entry.name] = task
                 task.add_done_callback(lambda _, name=entry.name: self._asked.pop(name, None))  # type: ignore[misc]
@@ -119,5 +116,9 @@ async def answers(calls: Calls, entry: Entry, limit: float) -> bool:
     except TimeoutError:
         return False
     except InferError as error:
-        return error.reason != "WORKER_DIED"
+        if error.reason == "WORKER_DIED":
+            return False
+        entry.sang(error=True)
+        return True
+    entry.sang(error=False)
     return True

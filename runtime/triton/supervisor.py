@@ -210,6 +210,8 @@ class Supervisor:
             entry.gate.give_up(errors.NOT_READY)
             return
         entry.ready()
+        if entry.complaint:
+            self._log.say("warning", entry.complaint)
 
     # What the engine asks for.
 

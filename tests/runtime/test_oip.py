@@ -263,9 +263,10 @@ def test_what_tritons_examples_begin_and_end_with(served: replicas.Replica, chan
     assert served.client.post("/v2/cudasharedmemory/region/r/register", json={}).status_code == 501
     unknown = served.client.post("/v2/models/nope/infer", json=request(0))
     assert unknown.status_code == 404 and unknown.json()["error"].startswith("Request for unknown model: ")
+    metadata: Any = channel.unary_unary(f"/{SERVICE}/ModelMetadata")
     with pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(f"/{SERVICE}/ModelMetadata")(pb.ModelMetadataRequest(name="nope").SerializeToString())
-    assert caught.value.details().startswith("Request for unknown model: ")
+        metadata(pb.ModelMetadataRequest(name="nope").SerializeToString())
+    assert str(caught.value.details()).startswith("Request for unknown model: ")
 
 
 def test_statistics_count_by_outcome(served: replicas.Replica) -> None:

@@ -45,6 +45,14 @@ def test_a_model_repository_is_an_api(engine: str, tmp_path: pathlib.Path) -> No
         assert {process.get("model") for process in api.state["workers"]} >= {"double", "echo_text"}
 
 
+@pytest.mark.parametrize("engine", replicas.ENGINES)
+def test_a_model_that_fails_at_empty_strings_serves_and_the_log_says_so(engine: str, tmp_path: pathlib.Path) -> None:
+    with replicas.serving(tmp_path, engine, ["reader"]) as api:
+        api.wait_line("model reader answers a canary (zeros and empty strings) with an error")
+        ask = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["[7]"]}]}
+        assert api.client.post("/v2/models/reader/infer", json=ask).json()["outputs"][0]["data"] == [7]
+
+
 def test_a_repository_that_cannot_be_loaded_ends_the_replica_and_says_why(tmp_path: pathlib.Path) -> None:
     with replicas.serving(tmp_path, "triton", ["double", "broken"], ready=False) as api:
         replica.wait_for(lambda: api.process.poll() is not None)

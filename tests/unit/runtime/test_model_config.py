@@ -122,6 +122,23 @@ def test_metadata_and_the_canary_follow_from_the_config(tmp_path: pathlib.Path) 
         checks.check(made, InferRequest("m", "", "", [Tensor("x", "FP32", [5, 2], bytes(40))]))
 
 
+def test_a_model_that_canaries_mean_nothing_to_is_asked_less_often(tmp_path: pathlib.Path) -> None:
+    made = entry(tmp_path)
+    waits = []
+    for _ in range(9):
+        made.sang(error=True)
+        waits.append(made.quiet)
+        made.last_answer -= 2.0
+        assert made.is_quiet == (made.quiet < 2.0)
+    assert waits == sorted(waits) and waits[-1] == waits[-2] == 600 and "CORTEX_CANARY" in made.complaint
+    made.wonder()  # a caller got no answer
+    assert made.is_quiet
+    made.sang(error=True)
+    made.sang(error=False)
+    made.last_answer -= 2.0
+    assert made.is_quiet and made.complaint == ""
+
+
 def test_callers_cannot_name_regions_or_steer_the_server() -> None:
     told: dict[str, bool | int | float | str] = {
         "shared_memory_region": "x",
