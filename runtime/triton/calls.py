@@ -26,6 +26,7 @@ _SAMPLED = b"-01"
 _HTTP_CODES = {400: _Code.INVALID_ARGUMENT, 404: _Code.NOT_FOUND, 501: _Code.UNIMPLEMENTED, 503: _Code.UNAVAILABLE}
 # Beyond our own deadline, which is exact; this one only sees to it that Triton learns of it.
 _SLACK = 0.05
+_TEXTS = ("name", "version", "type")  # of statistics; the rest counts
 
 
 class Calls:
@@ -167,8 +168,7 @@ class Calls:
         value = json_format.MessageToDict(
             answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
         )
-        listed: list[Mapping[str, Any]] = value["model_stats"]
-        return listed
+        return [_counts(told) for told in value["model_stats"]]
 
     async def _register(self, name: str, key: str, size: int) -> None:
         told = pb.SystemSharedMemoryRegisterRequest(name=name, key=key, offset=0, byte_size=size)
@@ -223,6 +223,19 @@ class Calls:
 
 def _timeout(request: InferRequest) -> float | None:
     return max(0.001, request.deadline - time.monotonic()) + _SLACK if request.deadline else None
+
+
+def _counts(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Counters are numbers, as in Triton's own JSON: protobuf's has those of 64 bits as text."""
+    found: dict[str, Any] = {}
+    for name, value in told.items():
+        if isinstance(value, Mapping):
+            found[name] = _counts(value)
+        elif isinstance(value, list):
+            found[name] = [_counts(item) for item in value]
+        else:
+            found[name] = int(value) if name not in _TEXTS and str(value).isdigit() else value
+    return found
 
 
 def _is_cancelled() -> bool:

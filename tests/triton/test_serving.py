@@ -29,6 +29,9 @@ def test_a_model_repository_is_an_api(engine: str, tmp_path: pathlib.Path) -> No
         assert api.client.get("/v2/health/ready").status_code == 200
         assert api.client.get("/v2/models/double").json()["platform"] == "python"
         assert api.client.get("/v2/models/nope").status_code == 404
+        stats = api.client.get("/v2/models/double/stats").json()["model_stats"][0]
+        assert stats["version"] == "1" and stats["inference_count"] >= 4 and stats["last_inference"] > 0
+        assert stats["inference_stats"]["success"]["count"] >= 4 and stats["inference_stats"]["fail"]["count"] == 0
         names = {entry["name"] for entry in api.client.post("/v2/repository/index", headers=admin).json()}
         assert names == {"double", "echo_text", "count"}
         assert api.client.post("/v2/repository/index").status_code == 403
