@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import textwrap
 import threading
 import time
@@ -210,6 +211,25 @@ def test_a_second_interrupt_waits_for_nobody(project: pathlib.Path) -> None:
         run.signal(signal.SIGINT)
         command.wait_for(run.ended, 8)
         caller.join(30)
+
+
+def test_a_caller_who_leaves_or_breaks_off_ends_its_request(project: pathlib.Path) -> None:
+    body = """try:
+            print("begun"); import time
+            while True:
+                time.sleep(0.01)
+        finally:
+            print("over")"""
+    write(project, PREDICTOR.replace('print("asked for", payload)', body))
+    with command.running(project, "--here") as run:
+        run.until("serving")
+        for count, breaks_off in enumerate([False, True], 1):
+            with socket.create_connection(("127.0.0.1", run.port)) as caller:
+                caller.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}")
+                run.until("begun", count)
+                if breaks_off:  # closing sends a reset then
+                    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            run.until("over", count)
 
 
 def test_a_port_that_is_taken(project: pathlib.Path) -> None:

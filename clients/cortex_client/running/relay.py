@@ -95,7 +95,7 @@ async def _carry(
     there_reader, there_writer = await asyncio.open_connection(*target)
     try:
         there_writer.write(first)
-        there = asyncio.ensure_future(_pump(reader, there_writer))
+        there = asyncio.ensure_future(_hear(reader, there_writer))
         try:
             # The replica's word is the last: it closes when it has answered.
             await _pump(there_reader, writer)
@@ -104,6 +104,16 @@ async def _carry(
             await asyncio.gather(there, return_exceptions=True)
     finally:
         there_writer.close()
+
+
+async def _hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What the caller says. One who breaks off, instead of closing, has left too, and the replica must hear of it; one
+    whom the replica hears no further may still be waiting for its answer."""
+    try:
+        await _pump(reader, writer)
+    except OSError:
+        if reader.exception() is not None:
+            writer.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
