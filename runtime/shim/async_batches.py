@@ -136,7 +136,6 @@ async def _finish(engine: Engine, job: TaskJob, item: batches.Item) -> None:
     logs.current.set(item.request)
     try:
         item.answer = await engine.finish(item.result, item.arguments, item.request)
-        batches.refuse_stream(item, engine.executor)
     except BaseException as error:
         if engine.is_over(job, error):
             raise

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 
-from . import control, encode, frames, signature
-from .execute import Executor, fields, is_stream
+from . import control, encode, frames, logs, signature
+from .execute import Executor, fields, split
 from .payload import Request
-
-_PLAIN = frozenset([dict, list, str, int, float, bool, bytes])
-NO_STREAMS = "a batched predict() cannot return streams"
 
 
 class Whole(Protocol):
@@ -43,6 +40,8 @@ class BadResult(Exception):
 class Method(signature.Method):
     """A method that gets batches. Called with one request's arguments, as `function`, it makes a batch of one."""
 
+    is_batched = True
+
     def __init__(self, method: signature.Method) -> None:
         super().__init__(method.function, method.names)
         self.run = method.function
@@ -58,12 +57,8 @@ class Method(signature.Method):
 def _only(results: Any) -> Any:
     """Raises what stands in the result's place."""
     result = results[0] if type(results) is list and len(results) == 1 else checked(results, 1)[0]
-    if type(result) in _PLAIN:  # what nearly all are
-        return result
     if isinstance(result, BaseException):
         raise result
-    if is_stream(result):
-        raise TypeError(NO_STREAMS)
     return result
 
 
@@ -110,7 +105,7 @@ def deal(results: Any, group: Sequence[Item], executor: Executor) -> None:
     """Gives each item its result; an exception in a result's place is that of one item. Raises BadResult."""
     for item, result in zip(group, checked(results, len(group))):
         if isinstance(result, BaseException):
-            item.answer = executor.failed(result, item.request)
+            item.answer = _failed(result, item, executor)
         else:
             item.result, item.done = result, True
 
@@ -120,6 +115,11 @@ def checked(results: Any, count: int) -> Any:
     if not isinstance(results, (list, tuple)):
         shown = type(results).__name__
         raise BadResult(f"a batched predict() must return a list with one result per call; it returned {shown}")
+    callback = split(results)[1]  # or the first caller of two would get what is everybody's
+    if callback is not None and not encode.is_response(callback):
+        raise BadResult(
+            "a batched predict() returned (results, callback); (result, callback) goes in each call's place"
+        )
     if len(results) != count:
         told = f"a batched predict() got {count} calls and returned {len(results)} results; one per call is needed"
         raise BadResult(told)
@@ -130,9 +130,18 @@ def fail(error: BaseException, group: Sequence[Item], executor: Executor) -> boo
     """What a run that raised means: True when the halves of the group are to be tried."""
     if isinstance(error, BadResult) or len(group) == 1:
         for item in group:
-            item.answer = executor.failed(error, item.request)
+            item.answer = _failed(error, item, executor)
         return False
     return True
+
+
+def _failed(error: BaseException, item: Item, executor: Executor) -> encode.Encoded:
+    """Told in the log under the item's own request, as that is what its caller will ask about."""
+    token = logs.current.set(item.request)
+    try:
+        return executor.failed(error, item.request)
+    finally:
+        logs.current.reset(token)
 
 
 def response(item: Item) -> bytes:
@@ -141,8 +150,3 @@ def response(item: Item) -> bytes:
     assert answer is not None
     head = frames.response_head(answer.status, frames.HELD, 0, fields(answer))
     return frames.pack(frames.RESPONSE, item.job.number, head, answer.body)
-
-
-def refuse_stream(item: Item, executor: Executor) -> None:
-    if item.answer is not None and item.answer.chunks is not None:
-        item.answer = executor.failed(TypeError(NO_STREAMS), item.request)

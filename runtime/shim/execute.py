@@ -99,6 +99,8 @@ class Executor:
             answer = self._as_tensors(result, arguments, request) if tensor else encode.encode(result, request)
             if self._kind and answer.status < 400:
                 answer.prediction = encode.prediction(result, self._kind, self._key)
+        if answer.chunks is not None and self.contract.verbs[request.method].is_batched:
+            raise TypeError("a batched predict() cannot return streams, nor responses that are one")
         after = [*answer.after, callback] if callback is not None else list(answer.after)
         hook = self.contract.after
         if hook is not None:

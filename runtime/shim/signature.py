@@ -29,6 +29,8 @@ class Invalid(Exception):
 class Method:
     """One method of the user's object that answers requests."""
 
+    is_batched = False
+
     def __init__(self, function: Callable[..., Any], names: Sequence[str]) -> None:
         self.function = function
         self.names = names

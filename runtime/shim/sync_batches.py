@@ -170,7 +170,6 @@ class Batch:
         try:
             finish = host.executor.finish
             item.answer = host.answer(self._whole, request, finish, item.result, item.arguments, request)
-            batches.refuse_stream(item, host.executor)
         finally:
             logs.current.reset(token)
 

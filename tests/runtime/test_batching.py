@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from google.protobuf import json_format, struct_pb2
 
@@ -22,6 +23,12 @@ import os, pathlib, time
 
 class Refused(Exception):
     status_code, detail = 422, "not this one"
+
+class Download:
+    status_code, raw_headers = 200, []
+
+    def __init__(self):
+        self.body_iterator = iter([b"part"])
 
 def nap():
     time.sleep(0.002)
@@ -43,6 +50,8 @@ class PythonPredictor:
             return {"a": 1}
         if "short" in payload:
             return payload[1:]
+        if "callback" in payload:
+            return payload, lambda: None
         if "kill" in payload:
             os.kill(os.getpid(), 9)
         return [self.one(item, query, len(payload)) for item, query in zip(payload, query_params)]
@@ -54,6 +63,10 @@ class PythonPredictor:
             return {object()}
         if item == "stream":
             return (n for n in range(3))
+        if item == "download":
+            return Download()
+        if item == "stands for":
+            return ValueError("stands for a result")
         return {"item": item, "n": query.get("n"), "size": size}
 """
 ASYNC = (
@@ -136,6 +149,8 @@ def test_one_call_alone_is_a_batch_of_one(replica: Replica) -> None:
         ("refuse", 422, "not this one"),
         ("set", 500, "internal server error"),
         ("stream", 500, "internal server error"),
+        ("download", 500, "internal server error"),
+        ("stands for", 500, "internal server error"),
     ],
 )
 def test_a_bad_item_fails_alone(replica: Replica, bad: str, status: int, told: str) -> None:
@@ -167,13 +182,39 @@ def test_a_malformed_payload_is_refused_before_it_joins(replica: Replica) -> Non
 
 @pytest.mark.parametrize(
     ("item", "reason"),
-    [("no list", "must return a list"), ("short", "got 3 calls and returned 2 results")],
+    [
+        ("no list", "must return a list"),
+        ("short", "got 2 calls and returned 1 results"),
+        ("callback", "(result, callback) goes in each call's place"),
+    ],
 )
-def test_what_is_no_result_per_call_fails_all_and_says_why(replica: Replica, item: str, reason: str) -> None:
-    answers = together(replica, ["a", item, "b"])
-    assert [answer.status_code for answer in answers] == [500] * 3
-    line = replica.wait_line(reason)
-    assert line["level"] == "error" and line["request_id"] in [answer.json()["request_id"] for answer in answers]
+def test_what_is_no_result_per_call_fails_all_and_says_why_to_each(replica: Replica, item: str, reason: str) -> None:
+    answers = together(replica, ["a", item])
+    assert [answer.status_code for answer in answers] == [500] * 2
+    for answer in answers:
+        assert told_of(replica, answer, reason)["level"] == "error"
+
+
+@pytest.mark.parametrize("item", ["stream", "download"])
+def test_a_stream_is_refused_in_a_batch_of_one_as_in_any_other(replica: Replica, item: str) -> None:
+    answer = replica.client.post("/", json=item)
+    assert answer.status_code == 500
+    assert told_of(replica, answer, "cannot return streams")
+
+
+def test_an_exception_in_a_results_place_is_told_under_its_own_request(replica: Replica) -> None:
+    answers = together(replica, ["a", "stands for", "b"])
+    assert told_of(replica, answers[1], "stands for a result")
+
+
+def told_of(replica: Replica, answer: httpx.Response, message: str) -> dict[str, Any]:
+    """The line of the log that has the message and the answer's request id."""
+    at = answer.json()["request_id"]
+    lines = replica.lines
+    found: dict[str, Any] = wait_for(lambda: [x for x in lines() if message in x["message"] and x["request_id"] == at])[
+        0
+    ]
+    return found
 
 
 def test_other_media_types_have_batches_of_their_own(replica: Replica) -> None:
