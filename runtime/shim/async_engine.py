@@ -259,14 +259,17 @@ class Engine(asyncio.Protocol):
         try:
             items = items.__aiter__() if hasattr(items, "__aiter__") else self._threaded(iter(items))
             item = await _next(items)
-            opened = stream.Opening(item, request.accepts, answer)
-            answer.content_type = opened.content_type
+            opening = stream.Opening(item, request.accepts, answer)
+            # Before anything is said: what cannot be encoded is an error still, and no answer that breaks off.
+            data = None if item is _END else opening.encode(item)
+            opened, answer.content_type = opening, opening.content_type
             self.send(frames.STREAM_HEAD, job.number, frames.response_head(answer.status, 0, 0, fields(answer)))
-            while item is not _END:
-                for piece in stream.pieces(opened.encode(item)):
+            while data is not None:
+                for piece in stream.pieces(data):
                     await job.take_credit(frames.cost(piece), self.park)
                     self.send(frames.STREAM_CHUNK, job.number, b"", piece)
                 item = await _next(items)
+                data = None if item is _END else opened.encode(item)
         except BaseException as error:
             if self.is_over(job, error):
                 raise

@@ -132,14 +132,16 @@ class Stream:
         chunks = self._answer.chunks
         self._items = _drained(chunks) if hasattr(chunks, "__aiter__") else iter(chunks)
         first = self._host.guarded(self._job, next, self._items, _END)
-        self._opened = stream.Opening(first, self._request.accepts, self._answer)
-        self._answer.content_type = self._opened.content_type
+        opened = stream.Opening(first, self._request.accepts, self._answer)
+        # Before anything is said: what cannot be encoded is an error still, and no answer that breaks off.
+        data = b"" if first is _END else self._host.guarded(self._job, opened.encode, first)
+        self._opened, self._answer.content_type = opened, opened.content_type
         head = frames.response_head(self._answer.status, 0, 0, fields(self._answer))
         self._host.send(frames.STREAM_HEAD, self._job.number, head)
         if first is _END:
             self._items = iter(())
         else:
-            self._cut(self._host.guarded(self._job, self._opened.encode, first))
+            self._cut(data)
 
     def _break(self, error: BaseException, began: int) -> None:
         failed = self._host.executor.failed(error, self._request)

@@ -33,6 +33,9 @@ class PythonPredictor:
         yield "first"
         raise ValueError("secret")
 
+    def formless(self, tag):
+        yield {"no form": object()}
+
     def short(self, tag):
         yield "all"
 
@@ -150,6 +153,15 @@ def test_an_error_on_the_way_comes_behind_what_was_yielded(replica: Replica, fra
             next(items)
     told = {"events": "failed in the middle", "grpc": "INTERNAL the predictor failed in the middle"}
     assert told.get(framing, "incomplete chunked read") in str(cut.value) and "secret" not in str(cut.value)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_first_item_that_cannot_be_encoded_is_an_error_and_no_stream(
+    replica: Replica, framing: str, tag: str
+) -> None:
+    with reading(replica, framing, "formless", tag) as items, pytest.raises(Cut) as told:
+        next(items)
+    assert str(told.value).startswith("INTERNAL" if framing == "grpc" else "500 ")
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
