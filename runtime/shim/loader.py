@@ -57,7 +57,7 @@ def load_class(setup: dict[str, Any], service: rpc.Service | None = None) -> Any
         raise LoadError("IMPORT_FAILED", tracebacks.of_user(error)) from None
     cls = _choose(module, setup["class_name"], setup["path"], service.names if service else ())
     try:
-        signature.check_class(cls)
+        signature.check_class(cls, service.taken(cls) if service else ())
         if service is not None:
             service.check_class(cls)
     except signature.Invalid as error:
@@ -136,7 +136,7 @@ def construct(
     try:
         arguments = signature.constructor_arguments(cls, offered)
         instance = _attached(cls, arguments, client[0]) if client else cls(**arguments)
-        contract = signature.inspect_instance(instance)
+        contract = signature.inspect_instance(instance, service.taken(cls) if service else ())
         if service is not None:
             contract.verbs.update(service.methods(instance, is_active))
         if setup.get("batching"):

@@ -41,23 +41,34 @@ class Service:
 
     def check_class(self, cls: Any) -> None:
         """Raises Invalid."""
-        for name in self.names:
+        for rpc in self.names:
+            name = _serving(cls, rpc)
             if not callable(getattr(cls, name, None)):
                 raise signature.Invalid(f"{name}() is missing: {self.name} has an RPC of this name")
             method = inspect.getattr_static(cls, name)
             if inspect.isfunction(method):
                 signature.checked(method, name, _ARGUMENTS, skip_self=True)
 
+    def taken(self, cls: Any) -> frozenset[str]:
+        """Methods that serve RPCs, and hence no verb of HTTP."""
+        return frozenset(_serving(cls, name) for name in self.names)
+
     def methods(self, instance: Any, is_active: Callable[[int], bool]) -> dict[str, Method]:
         """By path. Raises Invalid."""
         found = {}
         for told in self._methods:
-            function = getattr(instance, told["name"])
-            names = signature.checked(function, told["name"], _ARGUMENTS)
+            name = _serving(type(instance), told["name"])
+            function = getattr(instance, name)
+            names = signature.checked(function, name, _ARGUMENTS)
             request = self.messages.get(told["input"])
             method = Method(function, names, request, told["output"], streams=told["streams"], is_active=is_active)
             found["/{}/{}".format(self.name, told["name"])] = method
         return found
+
+
+def _serving(cls: Any, rpc: str) -> str:
+    """The name of its method: in the ancestor's 0.32 and 0.33 the only RPC was `Predict`, and `predict` served it."""
+    return "predict" if rpc == "Predict" and not hasattr(cls, rpc) and hasattr(cls, "predict") else rpc
 
 
 class Method(signature.Method):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from . import callables
@@ -89,10 +89,10 @@ def is_async_class(cls: Any, rpcs: Sequence[str] = ()) -> bool:
     return any(callables.is_async(getattr(cls, name)) for name in names if hasattr(cls, name))
 
 
-def inspect_instance(instance: Any) -> Contract:
-    """Raises Invalid."""
+def inspect_instance(instance: Any, taken: Collection[str] = ()) -> Contract:
+    """`taken` are methods that answer no verb. Raises Invalid."""
     verbs: dict[str, Method] = {}
-    if callable(getattr(instance, "predict", None)):
+    if "predict" not in taken and callable(getattr(instance, "predict", None)):
         verbs["POST"] = _method(instance, "predict")
     for verb in _VERBS:
         if callable(getattr(instance, "handle_" + verb, None)):
@@ -111,9 +111,9 @@ def check_batched(contract: Contract) -> None:
         raise Invalid(f"{told}() is a generator; with server_side_batching it returns a list with one result per call")
 
 
-def check_class(cls: Any) -> None:
+def check_class(cls: Any, taken: Collection[str] = ()) -> None:
     """What can be said before the constructor, which may take minutes, has run. Raises Invalid."""
-    for name in ["predict", "post_predict"] + ["handle_" + verb for verb in _VERBS]:
+    for name in {"predict", "post_predict", *("handle_" + verb for verb in _VERBS)}.difference(taken):
         method = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
         if isinstance(method, types.FunctionType):
             allowed = _AFTER_ARGUMENTS if name == "post_predict" else tuple(_GETTERS)

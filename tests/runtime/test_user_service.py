@@ -276,6 +276,31 @@ def test_what_cannot_be_served_is_said_at_the_start(tmp_path: pathlib.Path, prot
     assert failure["reason"].endswith("INVALID_PREDICTOR")
 
 
+EARLIER = """
+class PythonPredictor:
+    def __init__(self, config, proto_module_pb2):
+        self.pb = proto_module_pb2
+
+    def predict(self, payload, context):
+        for word in payload.text.split():
+            yield self.pb.Word(word=word)
+"""
+
+
+def test_the_one_rpc_of_earlier_predictors(tmp_path: pathlib.Path) -> None:
+    """Of 0.32 and 0.33: the RPC is called `Predict`, its method `predict`, and HTTP has none."""
+    write(tmp_path, PROTO.replace("  rpc Count(Text) returns (Counted);\n", "").replace("rpc Words", "rpc Predict"))
+    predictor, config = {"protobufPath": "shop/texts.proto"}, {"grpcAddress": "free"}
+    with running(tmp_path, EARLIER, predictor=predictor, config=config) as found:
+        with grpc.insecure_channel(found.grpc_address) as channel:
+            pool = descriptor_pool.DescriptorPool(reflected.ProtoReflectionDescriptorDatabase(channel))
+            types = [pool.FindMessageTypeByName(f"shop.v1.{name}") for name in ("Text", "Word")]
+            text, word = (message_factory.GetMessageClass(each) for each in types)
+            call: Any = channel.unary_stream("/shop.v1.Texts/Predict", text.SerializeToString, word.FromString)
+            assert [each.word for each in call(text(text="a b"), timeout=20)] == ["a", "b"]
+        assert found.client.post("/", content=b"{}").status_code == 405
+
+
 OLD = """
 import base64, sys
 sys.path.insert(0, sys.argv[1])
