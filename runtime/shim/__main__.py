@@ -13,6 +13,7 @@ def _load() -> None:
     folder = os.path.dirname(os.path.abspath(__file__))
     # Python puts the script's folder first; the user's `import logs` must never find ours.
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]
+    sys.path.append(os.path.join(folder, "stand_in"))
     spec = importlib.util.spec_from_file_location(
         "_cortex_shim", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
     )

@@ -23,6 +23,9 @@ from .payload import Request
 
 MAX_MESSAGE = 64 * 1024
 
+# What every record has; the rest is what the caller gave as `extra`.
+_STANDARD = frozenset([*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"])
+
 current: contextvars.ContextVar[Request | None] = contextvars.ContextVar("cortex_request", default=None)
 
 
@@ -167,9 +170,26 @@ class Handler(logging.Handler):
                 message += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
             level = "error" if record.levelno >= 40 else "warning" if record.levelno >= 30 else record.levelname.lower()
             level = level if level in LEVELS else "info" if record.levelno >= 20 else "debug"
-            self._channel.emit(level, message, "logging", {"logger": record.name})
+            self._channel.emit(level, message, "logging", {"logger": record.name, **_extra(record)})
         except Exception:
             self.handleError(record)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """Fields of the line, as JSON can hold them. Together they are no longer than a message may be."""
+    fields, left = {}, MAX_MESSAGE
+    for name, value in vars(record).items():
+        if name in _STANDARD:
+            continue
+        try:
+            text = json.dumps(value, default=str, allow_nan=False)
+        except (TypeError, ValueError, RecursionError):  # keys that are no strings, NaN, circles
+            value = text = str(value)
+        if len(text) > left:
+            value = text = text[:left]
+        left -= len(text)
+        fields[name] = value
+    return fields
 
 
 def install(channel: LogChannel) -> Writer:

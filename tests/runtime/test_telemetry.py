@@ -30,6 +30,10 @@ class PythonPredictor:
             subprocess.run(["/bin/echo", "from a child"], check=True)
             threading.Thread(target=lambda: print("other thread")).start()
             print("no line end", end="")
+        if mode == "structured":
+            from cortex_internal.lib.log import logger as cortex_logger  # as the ancestor's documentation has it
+            given = {"payload": payload, "worker": "mine", "odd": {(1, 2): 3}, "nan": float("nan"), "long": "x" * 10**6}
+            cortex_logger.info("received payload", extra=given)
         if mode == "flood":
             for index in range(int(query_params["lines"])):
                 print("flood", index, "x" * 1000)
@@ -68,6 +72,14 @@ def test_log_lines_know_their_request(replica: Replica) -> None:
     assert not any("too quiet" in line["message"] for line in replica.lines())
     replica.client.post("/?mode=log", headers={"traceparent": "00-nonsense-x-01", "x-request-id": "r-2"})
     wait_for(lambda: [x for x in replica.lines() if x["request_id"] == "r-2" and x["message"] == "logged 7"])
+
+
+def test_what_a_log_call_adds_are_fields_of_its_line(replica: Replica) -> None:
+    replica.client.post("/?mode=structured", json={"text": "awesome", "numbers": [1, 2]})
+    line = replica.wait_line("received payload")
+    assert line["payload"] == {"text": "awesome", "numbers": [1, 2]}
+    assert (line["worker"], line["odd"], line["nan"]) == ("w0", "{(1, 2): 3}", "nan")
+    assert line["long"].startswith('"xxx') and len(line["long"]) < 65536
 
 
 def test_who_brings_no_trace_gets_one(replica: Replica) -> None:
