@@ -53,14 +53,15 @@ class Repository:
         self._rng = random.Random()
         self.shelf = Shelf(store, declared, say=say, changed=self._announce)
         self._changed = asyncio.Event()
-        self._sightings: dict[str, str] = {}
+        self._sightings: dict[str, list[layout.File]] = {}  # what the last look saw
+        self._taken: dict[str, list[layout.File]] = {}  # what the catalog knows
 
     async def start(self) -> None:
         """Looks once, and fetches what is not lazy. Raises SourceError and FetchError."""
         for name, source in self._sources.items():
             files = await self._first_look(source)
-            self._sightings[name] = repr(files)
-            self._take(name, source, files)
+            self._sightings[name] = self._taken[name] = files
+            self._take(name, source, self._found(name, files))
         self._started = True
         if self.declared.is_lazy:
             return
@@ -99,9 +100,10 @@ class Repository:
                 try:
                     await self._look(name, source)
                     failing.discard(name)
-                except sources.SourceError as error:
+                except Exception as error:  # whatever a source holds, it must not end what serves
                     if name not in failing:
-                        self._say("warning", f"{error}; what was there goes on serving")
+                        told = error if isinstance(error, sources.SourceError) else f"models: {source.url}: {error!r}"
+                        self._say("warning", f"{told}; what was there goes on serving")
                     failing.add(name)
             self._retry()
 
@@ -169,23 +171,25 @@ class Repository:
 
     async def _look(self, name: str, source: sources.Source) -> None:
         files = await asyncio.to_thread(source.files)
-        sighting = repr(files)
-        if source.is_local and self._sightings.get(name) != sighting:
-            # Somebody may be in the middle of copying; it counts once it looked the same twice.
-            self._sightings[name] = sighting
+        before, self._sightings[name] = self._sightings[name], files
+        if files == self._taken[name] or (source.is_local and files != before):
+            # Somebody may be in the middle of copying to a disk; it counts once it looked the same twice.
             return
-        self._take(name, source, files)
+        # On a thread: to sort a hundred thousand files takes a second.
+        found = await asyncio.to_thread(self._found, name, files)
+        self._take(name, source, found)
+        self._taken[name] = files
 
-    def _take(self, name: str, source: sources.Source, files: list[layout.File]) -> None:
+    def _found(self, name: str, files: list[layout.File]) -> dict[str, dict[str, layout.Content]]:
+        return {name: layout.versions(files, self._kind)} if name else layout.models(files, self._kind)
+
+    def _take(self, name: str, source: sources.Source, found: Mapping[str, dict[str, layout.Content]]) -> None:
         before = self._identities()
-        if name:
-            self._replace(name, source, layout.versions(files, self._kind))
-        else:
-            found = layout.models(files, self._kind)
+        if not name:
             for gone in set(self.catalog.names) - set(found):
                 self.catalog.remove(gone)
-            for each, versions in found.items():
-                self._replace(each, source, versions)
+        for each, versions in found.items():
+            self._replace(each, source, versions)
         if self._identities() != before:
             self.shelf.sweep()
             self._announce()

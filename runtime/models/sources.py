@@ -1,5 +1,7 @@
 """Where models come from. A source lists its files; those on this machine's disk are served from where they lie."""
 
+import contextlib
+import errno
 import os
 import pathlib
 from collections.abc import Iterator
@@ -44,19 +46,45 @@ class DiskSource:
                 return [_file("", self.path.stat())]
             if not self.path.is_dir():
                 raise SourceError(f"models: there is no file or folder {self.path}", is_final=True)
-            return sorted(_walk(self.path), key=lambda file: file.path)
+            return sorted(_walk(str(self.path), "", (_identity(self.path.stat()),)), key=lambda file: file.path)
         except OSError as error:
-            raise SourceError(f"models: {self.path} cannot be read: {error.strerror}", is_final=True) from None
+            where = error.filename or self.path
+            raise SourceError(f"models: {where} cannot be read: {error.strerror}", is_final=True) from None
 
 
-def _walk(folder: pathlib.Path) -> Iterator[File]:
-    # The links of a Kubernetes volume are folders to the user.
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if not name.startswith("."):
-                path = pathlib.Path(parent, name)
-                yield _file(path.relative_to(folder).as_posix(), path.stat())
+def _walk(folder: str, below: str, above: tuple[tuple[int, int], ...]) -> Iterator[File]:
+    """Links are followed, as those of a Kubernetes volume are folders to the user; `above` keeps them from going round
+    in circles. A link that leads nowhere is as little a file as one that was removed since the folder was listed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or not _is_text(entry.name):
+                continue
+            try:
+                stat = entry.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                continue
+            if not entry.is_dir():
+                yield _file(below + entry.name, stat)
+            elif _identity(stat) not in above:
+                with contextlib.suppress(FileNotFoundError):
+                    yield from _walk(entry.path, f"{below}{entry.name}/", (*above, _identity(stat)))
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_dev, stat.st_ino
+
+
+def _is_text(name: str) -> bool:
+    """No caller can ask for a name that is no UTF-8, and no log or index can tell it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _file(name: str, stat: os.stat_result) -> File:

@@ -192,3 +192,20 @@ def test_no_request_fails_while_models_are_swapped(tmp_path: pathlib.Path) -> No
         failed = [answer for answer in seen if answer[0] != 200]
         print(f"{len(seen)} requests during {swaps} swaps, {len(failed)} failed")
         assert failed == [] and {answer[1] for answer in seen} == {str(index) for index in range(swaps + 1)}
+
+
+def test_odd_files_of_a_folder_stop_neither_serving_nor_reload(tmp_path: pathlib.Path) -> None:
+    models = tmp_path / "models"
+    put(models / "m" / "1", "one")
+    declared = {"dir": str(models), "poll_interval": "50ms"}
+    with replicas.running(tmp_path, SOURCE, predictor={"models": declared}) as replica:
+        assert text(replica, model="m") == "one"
+        (models / "m/1/nowhere").symlink_to("/nowhere/at/all")
+        (models / "m/1/up").symlink_to("..")
+        (models / "m/1/round").symlink_to(models)
+        (models / "m/1/itself").symlink_to("itself")
+        pathlib.Path(os.fsdecode(os.fsencode(models / "m/1") + b"/\xff\xfe")).touch()
+        pathlib.Path(os.fsdecode(os.fsencode(models) + b"/\xff\xfe")).mkdir()
+        put(models / "m" / "2", "two")
+        replica.wait_line("unloaded one")
+        assert text(replica, model="m") == "two"
