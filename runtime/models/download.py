@@ -5,6 +5,8 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from runtime.models.object_http import Bucket, Connection, StoreError
 from runtime.models.partial import Part, Partial
@@ -19,6 +21,8 @@ _WORTH_IT = 1.25
 _LOOK_SECONDS = 0.4
 _TRIES = 8
 _RETRY = backoff.Backoff(first=0.2, longest=10.0)
+
+Answer = TypeVar("Answer")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Download:
                 failures = 0
             except (StoreError, OSError) as error:
                 failures += 1
-                if failures >= _TRIES or (isinstance(error, StoreError) and error.is_final) or _is_local(error):
+                if failures >= _TRIES or not _may_pass(error):
                     raise
                 if self._over.wait(_RETRY.delay(failures - 1, self._rng)):
                     return
@@ -127,13 +131,32 @@ class Download:
         found = connection.request("GET", each.key, headers=headers)
         length = int(found.get("content-length", "-1"))
         whole = at == 0 and end == each.partial.size
-        if length != end - at or not (found.get("content-range", "").startswith(f"bytes {at}-") or whole):
-            raise StoreError(400, f"the object store sent {length} bytes where {end - at} from {at} on were asked for")
+        given = found.get("content-range", "")
+        if length != end - at or not (given.startswith(f"bytes {at}-") or whole):
+            sent = f"{given or 'no range'} with {length} bytes" if length >= 0 else "a body without a length"
+            text = f"it was asked for the bytes {at}-{end - 1} of {each.key} and sent {sent}"
+            raise StoreError(400, text, code="NoRange")
 
 
-def _is_local(error: BaseException) -> bool:
+def patiently(ask: Callable[[], Answer], rng: random.Random) -> Answer:
+    """What `ask` returns, asked again as long as a store that is busy or away may come back."""
+    for failures in range(_TRIES - 1):
+        try:
+            return ask()
+        except (StoreError, OSError) as error:
+            if not _may_pass(error):
+                raise
+        time.sleep(_RETRY.delay(failures, rng))
+    return ask()
+
+
+def is_local(error: BaseException) -> bool:
     """An error of this disk, not of the network."""
-    return isinstance(error, OSError) and error.errno in _DISK_ERRORS
+    return isinstance(error, OSError) and (error.errno in _DISK_ERRORS or error.filename is not None)
+
+
+def _may_pass(error: StoreError | OSError) -> bool:
+    return not is_local(error) and not (isinstance(error, StoreError) and error.is_final)
 
 
 _DISK_ERRORS = frozenset({5, 28, 30, 122})  # EIO, ENOSPC, EROFS, EDQUOT

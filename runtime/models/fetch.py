@@ -7,9 +7,11 @@ goes on where it stopped. It reports on stdout, a JSON object per line, and ends
 import base64
 import binascii
 import contextlib
+import functools
 import json
 import os
 import pathlib
+import random
 import sys
 import threading
 import time
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from runtime.models import cache as caches
-from runtime.models.download import Download, Object
+from runtime.models.download import Download, Object, is_local, patiently
 from runtime.models.object_http import Bucket, Connection, StoreError
 from runtime.models.partial import SUMS, DiskFull, Partial
 
@@ -56,6 +58,7 @@ class Fetch:
         self._report = report
         self._boot = caches.boot_id()
         self._fresh: list[tuple[str, dict[str, Any]]] = []
+        self._rng = random.Random()
 
     def run(self) -> None:
         """Raises Failed, StoreError and OSError."""
@@ -111,7 +114,7 @@ class Fetch:
             connection = Connection(self._bucket)
             try:
                 for file in some:
-                    found[file["blob"]] = _sum_of(connection, file["key"])
+                    found[file["blob"]] = patiently(functools.partial(_sum_of, connection, file["key"]), self._rng)
             finally:
                 connection.close()
 
@@ -228,6 +231,15 @@ def _journalled(path: pathlib.Path) -> int:
     return 0
 
 
+def _explained(job: Mapping[str, Any], error: StoreError | OSError) -> str:
+    if isinstance(error, OSError) and is_local(error):
+        where = f"{error.filename2 or error.filename or job['cache']}: {error.strerror}"
+        return f"models: {job['url']} cannot be kept in the model cache: {where}"
+    from runtime.models.s3 import explain
+
+    return str(explain(job["url"], Bucket(job["bucket"], os.environ), error))
+
+
 def _end_with_parent() -> None:
     # Not through sys.stdin, whose lock a thread that waits would keep beyond the end of the interpreter.
     while os.read(0, 4096):
@@ -253,9 +265,7 @@ def main() -> int:
         report({"error": str(error), "status": error.status})
         return 1
     except (StoreError, OSError) as error:
-        from runtime.models.s3 import explain
-
-        report({"error": str(explain(job["url"], Bucket(job["bucket"], os.environ), error)), "status": 503})
+        report({"error": _explained(job, error), "status": 507 if is_local(error) else 503})
         return 1
     return 0
 

@@ -19,13 +19,17 @@ _BUFFER_BYTES = 256 * 1024
 
 
 class StoreError(Exception):
-    """The store said no. `status` 0: it said nothing at all. `is_final` where asking again changes nothing."""
+    """The store said no. `status` 0: it said nothing at all. `is_final` where asking again changes nothing.
 
-    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+    `code` is the store's own word for it, empty where it sent none.
+    """
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None, code: str = "") -> None:
         super().__init__(text)
         self.status = status
+        self.code = code
         self.headers = dict(headers or {})
-        self.is_final = 400 <= status < 500 and status not in (408, 429)
+        self.is_final = 300 <= status < 500 and status not in (408, 429)
 
 
 class Bucket:
@@ -48,6 +52,11 @@ class Bucket:
         if "." in self.name:
             return urllib.parse.urlsplit(f"https://{host}/{self.name}")
         return urllib.parse.urlsplit(f"https://{self.name}.{host}")
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether requests go unsigned, as nobody told who we are."""
+        return not self._identity.get().access_key
 
     def connect(self) -> socket.socket:
         base = self.base
@@ -105,7 +114,7 @@ class Connection:
         self._left = 0 if method == "HEAD" or status == 204 else self._length(found)
         if status >= 300:
             text = self.document().decode("utf-8", "replace") if method != "HEAD" else ""
-            raise StoreError(status, _meaning(status, text), found)
+            raise StoreError(status, _meaning(status, text), found, _between(text, "Code"))
         return found
 
     def chunks(self) -> Iterator[memoryview]:
@@ -150,11 +159,15 @@ class Connection:
         first, _, lines = head.partition(b"\r\n")
         # Without the standard library's parser, whose import takes longer than many a model.
         pairs = (line.partition(":") for line in lines.decode("latin-1").split("\r\n"))
-        return int(first.split(b" ", 2)[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}
+        protocol, _, rest = first.partition(b" ")
+        if not protocol.startswith(b"HTTP/1.") or not rest[:3].isdigit():
+            self.close()
+            raise StoreError(0, f"what answers there does not speak HTTP: {first[:80]!r}")
+        return int(rest[:3]), {name.strip().lower(): value.strip() for name, _, value in pairs}
 
     def _length(self, headers: Mapping[str, str]) -> int:
         if "content-length" in headers:
-            return int(headers["content-length"])
+            return self._number(headers["content-length"], 10)
         if headers.get("transfer-encoding", "").lower() == "chunked":
             body = self._read_chunked()
             self._rest = body
@@ -170,7 +183,7 @@ class Connection:
             while b"\r\n" not in self._rest:
                 self._rest += self._more()
             size_text, _, self._rest = self._rest.partition(b"\r\n")
-            size = int(size_text.split(b";")[0], 16)
+            size = self._number(size_text.split(b";")[0].decode("latin-1"), 16)
             if len(body) + size > _LARGEST_DOCUMENT:
                 raise StoreError(0, "the object store sent a document that is too large")
             while len(self._rest) < size + 2:
@@ -178,6 +191,16 @@ class Connection:
             body, self._rest = body + self._rest[:size], self._rest[size + 2 :]
             if not size:
                 return body
+
+    def _number(self, text: str, base: int) -> int:
+        try:
+            number = int(text, base)
+        except ValueError:
+            number = -1
+        if number < 0:
+            self.close()
+            raise StoreError(0, f"the object store sent a length that is none: {text[:80]!r}")
+        return number
 
     def _more(self) -> bytes:
         assert self._sock is not None

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import email.utils
 import hashlib
+import html
 import os
 import pathlib
 import socket
@@ -17,7 +18,8 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from awscrt import checksums
@@ -32,6 +34,9 @@ class Faults:
     refuse: int = 0  # so many with 503
     cut: int = 0  # so many end in the middle
     corrupt: int = 0  # so many with a byte changed
+    refuse_heads: int = 0  # so many requests for what is known of an object, with 503
+    answer: bytes = b""  # to everything
+    moved_to: str = ""  # the region that the bucket is in; hosts of other regions say so
     deny: bool = False
     pause: float = 0.0  # before the first byte of a part
     rate: int = 0  # bytes per second of one connection; 0: all there is
@@ -142,7 +147,11 @@ class _Connection:
         store.seen_authorization.add(headers.get("authorization", "").partition(" ")[0])
         path, _, query = target.partition("?")
         bucket, _, key = urllib.parse.unquote(path).lstrip("/").partition("/")
-        if store.faults.deny:
+        if store.faults.answer:
+            self._sock.sendall(store.faults.answer)
+        elif store.faults.moved_to and store.faults.moved_to not in headers["host"]:
+            self._error(301, "PermanentRedirect", "It is elsewhere", {"x-amz-bucket-region": store.faults.moved_to})
+        elif store.faults.deny:
             self._error(403, "AccessDenied", "Access Denied")
         elif not (store.folder / bucket).is_dir():
             self._error(404, "NoSuchBucket", "The specified bucket does not exist")
@@ -153,9 +162,9 @@ class _Connection:
         else:
             self._object(method, store.folder / bucket / key, headers)
 
-    def _error(self, status: int, code: str, text: str) -> None:
+    def _error(self, status: int, code: str, text: str, more: Mapping[str, str] = MappingProxyType({})) -> None:
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{text}</Message></Error>".encode()
-        self._head(status, {"content-length": str(len(body)), "content-type": "application/xml"})
+        self._head(status, {"content-length": str(len(body)), "content-type": "application/xml", **more})
         self._sock.sendall(body)
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
@@ -173,11 +182,13 @@ class _Connection:
         after = query.get("continuation-token", "")
         page = [key for key in keys if key > after][:1000]
         more = bool(page) and page[-1] != keys[-1]
-        entries = "".join(f"<Contents><Key>{key}</Key>{_entry(root / key)}</Contents>" for key in page)
+        quote = urllib.parse.quote_plus if query.get("encoding-type") == "url" else html.escape
+        entries = "".join(f"<Contents><Key>{quote(key)}</Key>{_entry(root / key)}</Contents>" for key in page)
         token = f"<NextContinuationToken>{page[-1]}</NextContinuationToken>" if more else ""
         body = (
             f"<?xml version='1.0'?><ListBucketResult xmlns='http://s3.amazonaws.com/doc/2006-03-01/'>"
-            f"<IsTruncated>{str(more).lower()}</IsTruncated>{entries}{token}</ListBucketResult>"
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>{entries}{token}"
+            f"<EncodingType>{query.get('encoding-type', '')}</EncodingType></ListBucketResult>"
         ).encode()
         self._head(200, {"content-length": str(len(body))})
         self._sock.sendall(body)
@@ -186,6 +197,9 @@ class _Connection:
         store, stat = self._store, path.stat()
         told = {"etag": etag(path), "accept-ranges": "bytes", "last-modified": email.utils.formatdate(stat.st_mtime)}
         if method == "HEAD":
+            if store.take_fault("refuse_heads"):
+                self._head(503, {})
+                return
             if store.offers_checksums and headers.get("x-amz-checksum-mode") == "ENABLED":
                 told |= {"x-amz-checksum-crc64nvme": store.checksum(path), "x-amz-checksum-type": "FULL_OBJECT"}
             self._head(200, told | {"content-length": str(stat.st_size)})

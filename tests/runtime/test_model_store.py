@@ -133,3 +133,18 @@ def test_a_killed_replica_leaves_no_fetch_behind_and_its_successor_goes_on(
     with replicas.running(tmp_path / "second", SOURCE, **given) as replica:
         assert replica.client.post("/").json() == {"size": 64 * MIB}
     assert done >= 3 and store.parts - before == 8 - done
+
+
+def test_a_store_that_sends_nonsense_does_not_end_what_serves(
+    tmp_path: pathlib.Path, store: object_store.Store
+) -> None:
+    store.put("bucket", "m/weights.bin", b"x" * 10)
+    models = {"path": "s3://bucket/m", "poll_interval": "50ms"}
+    given: dict[str, Any] = {"predictor": {"models": models}, "config": config(tmp_path), "environ": store.environ()}
+    with replicas.running(tmp_path, SOURCE, **given) as replica:
+        store.faults.answer = b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n"
+        assert "what was there goes on serving" in replica.wait_line("does not speak HTTP")["message"]
+        assert replica.client.post("/").json() == {"size": 10}
+        store.put("bucket", "m/weights.bin", b"x" * 20)
+        store.faults.answer = b""
+        replicas.wait_for(lambda: replica.client.post("/").json() == {"size": 20})
