@@ -80,12 +80,28 @@ class ONNXClient(_Client):
     def predict(self, model_input: Any, model_name: str | None = None, model_version: str = _LATEST) -> list[Any]:
         return [value for _, value in self._run(model_input, model_name, model_version)]
 
+    def get_model(self, model_name: str | None = None, model_version: str = _LATEST) -> dict[str, Any]:
+        """What 0.22 to 0.33 told of a model, without its session, which is the engine's: `["input_signatures"][input]`
+        has `shape`, with -1 for what is open, and `type`, as numpy calls it."""
+        inputs = self._inputs(model_name, str(model_version))
+        told = {each["name"]: {"shape": list(each["shape"]), "type": _numpy_name(each["datatype"])} for each in inputs}
+        return {"input_signatures": told}
+
+    @property
+    def input_signatures(self) -> dict[str, Any]:
+        """The same in 0.18 to 0.21, by the name of the model; here for who has one."""
+        return {"default": self.get_model()["input_signatures"]}
+
     def _shaped(self, value: Any, wanted: dict[str, Any]) -> Any:
         """As of old, a value takes the shape of the input where at most one size of that is open."""
         library = tensors.numpy()
         if library is None or wanted["shape"].count(-1) > 1:
             return value
         return library.asarray(value).reshape(wanted["shape"])
+
+
+def _numpy_name(datatype: str) -> str:
+    return {"BYTES": "object"}.get(datatype, datatype.lower().replace("fp", "float"))
 
 
 class TensorFlowClient(_Client):

@@ -31,6 +31,14 @@ def test_strings_are_base64_as_they_came_from_tensorflow_serving() -> None:
     assert client.predict([1]) == {"label": ["c2V0b3Nh", "//4="], "score": [0.5, 1.5], "number": [3]}
 
 
+def test_what_the_onnx_client_tells_of_a_model() -> None:
+    """As the ancestor's yolov5 example asks for it, from 0.18 to 0.33."""
+    client: Any = framework_clients.ONNXClient(Asker())  # type: ignore[arg-type]
+    assert client.get_model()["input_signatures"] == {"x": {"shape": [-1], "type": "int64"}}
+    (signature,) = client.input_signatures.values()
+    assert signature["x"]["shape"] == [-1]
+
+
 def test_the_deadline_of_the_request_goes_along() -> None:
     asker = Asker(y=("FP32", [1.0]))
     client: Any = framework_clients.TensorFlowClient(asker)  # type: ignore[arg-type]
