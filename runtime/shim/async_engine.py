@@ -228,16 +228,15 @@ class Engine(asyncio.Protocol):
         return self.executor.encoded(result, callback, arguments, request)
 
     async def _hook(self, hook: signature.Method, function: Callable[[], Any]) -> Any:
-        if not hook.is_async:
-            return await self._in_thread(function)
-        made = function()
+        made = function() if hook.is_async else await self._in_thread(function)
         return await made if asyncio.iscoroutine(made) else made
 
     async def call(self, function: Callable[..., Any], arguments: dict[str, Any], *, is_async: bool) -> Any:
-        if not is_async:
-            return await self._in_thread(lambda: function(**arguments))
-        result = function(**arguments)
-        return result if hasattr(result, "__anext__") else await result
+        if is_async:
+            result = function(**arguments)
+            return result if hasattr(result, "__anext__") else await result
+        result = await self._in_thread(lambda: function(**arguments))
+        return await result if asyncio.iscoroutine(result) else result  # a plain function around one that is not
 
     def is_over(self, job: TaskJob, error: BaseException) -> bool:
         """Whether it is we who cancelled, so that nobody waits for an answer."""

@@ -24,6 +24,20 @@ def is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
+def may_be_async(function: Any) -> bool:
+    """The same of what it stands for: a decorated function, an object that can be called. Whether a call of it really
+    gives something to await is known only then."""
+    if _plain(function) is not None:
+        return is_async(function)
+    import functools
+    import inspect
+
+    inner = inspect.unwrap(function.func if isinstance(function, functools.partial) else function)
+    if not isinstance(inner, (types.FunctionType, types.MethodType, type)):
+        return is_async(inner) or is_async(type(inner).__call__)
+    return is_async(inner) or is_async(function)
+
+
 def is_generator(function: Any) -> bool:
     """Whether a call gives an iterator, async or not."""
     plain = _plain(function)

@@ -47,10 +47,10 @@ class Executor:
         return method, method.arguments(request)
 
     def arguments(self, request: payload.Request) -> dict[str, Any]:
-        """Those of the predictor's method, with what a plain `pre` makes of the payload."""
+        """Those of the predictor's method, with what `pre` makes of the payload; on a thread without a loop."""
         _, arguments = self.prepare(request)
         if self.contract.pre is not None:
-            value = self.pre(arguments, request)
+            value = settled(self.pre(arguments, request))
             if "payload" in arguments:
                 arguments["payload"] = value
         return arguments
@@ -76,7 +76,7 @@ class Executor:
             whole: encode.Encoded = self.contract.verbs[request.method].finish(result, request)
             return whole
         result, callback = split(result)
-        return self.encoded(self.post(result, arguments, request), callback, arguments, request)
+        return self.encoded(settled(self.post(result, arguments, request)), callback, arguments, request)
 
     def post(self, result: Any, arguments: dict[str, Any], request: payload.Request) -> Any:
         """What the hook makes of a result; streams pass as they are."""
@@ -173,11 +173,16 @@ def _is_status(value: Any) -> bool:
 
 def run_after(function: Callable[[], Any]) -> None:
     """What runs after an answer, on a thread: a plain function, or one that returns what has to be awaited."""
-    outcome = function()
-    if isinstance(outcome, types.CoroutineType):
+    settled(function())
+
+
+def settled(outcome: Any) -> Any:
+    """What a plain function gave; where that is to be awaited, on a thread without a loop, what comes of it."""
+    if type(outcome) is types.CoroutineType:
         import asyncio
 
-        asyncio.run(outcome)
+        return asyncio.run(outcome)
+    return outcome
 
 
 def _asked(arguments: dict[str, Any], request: payload.Request) -> tensors.Tensors:

@@ -86,7 +86,7 @@ def is_candidate(cls: Any, rpcs: Sequence[str] = ()) -> bool:
 
 def is_async_class(cls: Any, rpcs: Sequence[str] = ()) -> bool:
     names = ["predict"] + ["handle_" + verb for verb in _VERBS] + list(rpcs)
-    return any(callables.is_async(getattr(cls, name)) for name in names if hasattr(cls, name))
+    return any(callables.may_be_async(getattr(cls, name)) for name in names if hasattr(cls, name))
 
 
 def inspect_instance(instance: Any, taken: Collection[str] = ()) -> Contract:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from . import aside, batches, control, frames, logs, outbox
-from .execute import Cancelled, Executor, Replies
+from .execute import Cancelled, Executor, Replies, settled
 from .payload import Request
 
 
@@ -185,4 +185,4 @@ class Batch:
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, list[Any]]) -> Any:
-    return function(**arguments)
+    return settled(function(**arguments))

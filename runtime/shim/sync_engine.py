@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import aside, control, encode, frames, logs, outbox, sync_batches, sync_intake, sync_streams
-from .execute import Cancelled, Executor, Replies, Unencoded, fields, run_after
+from .execute import Cancelled, Executor, Replies, Unencoded, fields, run_after, settled
 from .payload import Request
 
 # Answers that may wait a moment for company: of calls this short, and bodies this small.
@@ -113,7 +113,7 @@ class Engine:
                     method, arguments = executor.prepare(request)
                 else:
                     method, arguments = executor.contract.verbs[request.method], prepared
-                result = method.function(**arguments)
+                result = settled(method.function(**arguments))
                 if executor.keeps_permit(result):
                     return executor.finish(result, arguments, request)
                 return Unencoded(result, arguments)

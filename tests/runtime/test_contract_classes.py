@@ -52,6 +52,84 @@ def test_constructors_and_verbs(tmp_path: pathlib.Path) -> None:
         assert client.put("/", **malformed).status_code == 400
 
 
+ASYNC = """
+import asyncio, functools
+
+def decorated(function):
+    @functools.wraps(function)
+    def around(*arguments, **named):
+        return function(*arguments, **named)
+    return around
+
+def waited_for(function):
+    @functools.wraps(function)
+    def around(*arguments, **named):
+        return asyncio.run(function(*arguments, **named))
+    return around
+
+async def answer(value):
+    await asyncio.sleep(0)
+    return value
+
+class Called:
+    async def __call__(self, payload):
+        return await answer({"called": payload})
+
+class PythonPredictor:
+    @decorated
+    async def predict(self, payload):
+        return await answer({"decorated": payload})
+
+    handle_put = Called()
+
+    def handle_get(self):
+        return answer("made by a helper")
+
+    @waited_for
+    async def handle_delete(self):
+        return await answer("waited for")
+
+    @decorated
+    async def handle_patch(self):
+        for item in "ab":
+            yield await answer(item)
+"""
+
+PLAIN = (
+    ASYNC.partition("class Called")[0]
+    + """
+class PythonPredictor:
+    async def pre(self, payload):
+        return await answer([payload])
+
+    def predict(self, payload):
+        return payload
+
+    def handle_get(self):
+        return answer({"made": "by a helper"})
+
+    async def post(self, response):
+        return await answer({"post": response})
+"""
+)
+
+
+def test_async_code_behind_plain_functions(tmp_path: pathlib.Path) -> None:
+    with running(tmp_path, ASYNC) as replica:
+        client = replica.client
+        assert client.post("/", json=1).json() == {"decorated": 1}
+        assert client.put("/", json=2).json() == {"called": 2}
+        assert client.get("/").text == "made by a helper"
+        assert client.delete("/").text == "waited for"
+        assert client.patch("/").text == "ab"
+
+
+def test_async_hooks_and_helpers_of_a_plain_predictor(tmp_path: pathlib.Path) -> None:
+    with running(tmp_path, PLAIN) as replica:
+        assert replica.client.post("/", json=1).json() == {"post": [1]}
+        assert replica.client.get("/").json() == {"post": {"made": "by a helper"}}
+
+
 CLASS = "class PythonPredictor:\n"
 PREDICT = "    def predict(self, payload):\n        return 'answered'\n"
 

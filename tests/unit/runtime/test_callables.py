@@ -111,3 +111,26 @@ def test_a_method_without_self_is_refused_as_inspect_refuses_it() -> None:
     bound = function.__get__(Predictor())
     with pytest.raises(ValueError, match="invalid method signature"):
         callables.parameters(bound)
+
+
+class _Called:
+    async def __call__(self, payload: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (Predictor.coroutine, True),
+        (Predictor.decorated_coroutine, True),
+        (Predictor().decorated_coroutine, True),
+        (_Called(), True),
+        (functools.partial(_Called()), True),
+        (functools.partial(Predictor().coroutine), True),
+        (Predictor.decorated, False),
+        (Predictor.one, False),
+        (functools.partial(Predictor().one), False),
+        (Predictor, False),
+    ],
+)
+def test_what_may_have_to_be_awaited(function: Any, expected: bool) -> None:
+    assert callables.may_be_async(function) is expected
