@@ -54,7 +54,7 @@ def encode(result: Any, request: Any = None) -> Encoded:
     if isinstance(result, (bytes, bytearray, memoryview)):
         return Encoded(200, "application/octet-stream", bytes(result))
     if isinstance(result, str):
-        return Encoded(200, "text/plain; charset=utf-8", result.encode("utf-8"))
+        return Encoded(200, "text/plain; charset=utf-8", result.encode("utf-8", "replace"))
     if is_response(result):
         return _as_is(result, request)
     return Encoded(200, JSON, to_json(result))
@@ -62,10 +62,12 @@ def encode(result: Any, request: Any = None) -> Encoded:
 
 def to_json(value: Any) -> bytes:
     try:
-        return _dumps(value).encode("utf-8")
+        text = _dumps(value)
     except (TypeError, ValueError):
-        # Keys that are no strings (numpy integers) reach no hook of the encoder, nor does NaN inside an array.
-        return _encoder.encode(_plain_keys(value)).encode("utf-8")
+        text = ""
+    # Keys that are no strings (numpy integers) reach no hook of the encoder, nor does NaN inside an array.
+    text = text or _encoder.encode(_plain_keys(value))
+    return text.encode("utf-8", "backslashreplace")  # half a surrogate pair, which JSON can name and UTF-8 cannot
 
 
 def _default(value: Any) -> Any:

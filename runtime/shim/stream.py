@@ -40,9 +40,9 @@ def event(item: Any) -> bytes:
     if not isinstance(item, str):
         item = encode.to_json(item).decode("utf-8")
     elif item.startswith(("data:", "event:", "id:", "retry:", ":")) and item.endswith("\n\n"):
-        return item.encode("utf-8")
+        return item.encode("utf-8", "replace")
     lines = item.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "".join(f"data: {line}\n" for line in lines).encode("utf-8") + b"\n"
+    return "".join(f"data: {line}\n" for line in lines).encode("utf-8", "replace") + b"\n"
 
 
 def broken_event(text: str, request_id: str) -> bytes:
@@ -52,7 +52,7 @@ def broken_event(text: str, request_id: str) -> bytes:
 
 def _raw(item: Any) -> bytes:
     if isinstance(item, str):
-        return item.encode("utf-8")
+        return item.encode("utf-8", "replace")
     if isinstance(item, (bytes, bytearray, memoryview)):
         return bytes(item)
     return encode.to_json(item)

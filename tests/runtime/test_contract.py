@@ -31,7 +31,7 @@ VALUES = {
     "bytes": b"\\x00\\x01", "str": "gr\\u00fcn", "dict": {"a": [1, None]}, "none": None, "response": Response(),
     "array": {"v": FakeArray()}, "dataclass": Point(3), "decimal": decimal.Decimal("1.5"),
     "date": datetime.date(2026, 1, 2), "uuid": uuid.UUID(int=5), "keys": {5: 1, uuid.UUID(int=5): 2},
-    "nan": float("nan"), "object": object(),
+    "nan": float("nan"), "object": object(), "half": {"a": "\\ud800"}, "half-text": "a\\ud800",
 }
 
 class PythonPredictor:
@@ -133,6 +133,8 @@ def test_a_malformed_body_is_the_callers_fault(replica: Replica, kind: str, body
         ("date", "application/json", b'"2026-01-02"'),
         ("uuid", "application/json", b'"00000000-0000-0000-0000-000000000005"'),
         ("keys", "application/json", b'{"5":1,"00000000-0000-0000-0000-000000000005":2}'),
+        ("half", "application/json", b'{"a":"\\ud800"}'),
+        ("half-text", "text/plain; charset=utf-8", b"a?"),
         ("config", "application/json", b'{"list":[1,{"deep":2}],"part":0.5,"whole":5}'),
     ],
 )
