@@ -94,7 +94,10 @@ def request(told: pb.ModelInferRequest, regions: Regions) -> tuple[InferRequest,
     if len(set(names)) != len(names):
         raise InferError(400, "two requested outputs have the same name")
     said = parameters.checked(_values(told.parameters))
-    places = ((output.name, shared_memory.place(output.name, _values(output.parameters))) for output in told.outputs)
+    asked = [(output.name, _values(output.parameters)) for output in told.outputs]
+    for name, wanted in asked:
+        parameters.check_output(name, wanted)
+    places = ((name, shared_memory.place(name, wanted)) for name, wanted in asked)
     request = InferRequest(told.model_name, told.model_version, told.id, found, names, said)
     return request, {name: place for name, place in places if place is not None}
 

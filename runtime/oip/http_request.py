@@ -71,8 +71,7 @@ class Wish:
 
 def _wants_binary(output: OutputJson, default: bool) -> bool:
     told = output.parameters or {}
-    if told.get("classification"):
-        raise InferError(400, f"output {output.name!r}: the classification extension is not supported")
+    parameters.check_output(output.name, told)
     wanted = told.get("binary_data", default)
     if not isinstance(wanted, bool):
         raise InferError(400, f"output {output.name!r}: parameter 'binary_data' must be true or false")

@@ -26,6 +26,13 @@ def checked(told: Mapping[str, Any] | None) -> Parameters:
     return told
 
 
+def check_output(name: str, told: Mapping[str, Any]) -> None:
+    """Raises InferError: other values than those asked for would be taken for them."""
+    if told.get("classification"):
+        text = f"output {name[:80]!r}: the classification extension is not here; ask without it"
+        raise InferError(400, f"{text} (tritonclient: class_count) and pick the largest values yourself")
+
+
 def deadline(told: Parameters, began: float, others: float) -> float:
     """The earlier of `others` (0 for none) and what the parameter `timeout`, in microseconds, asks for."""
     timeout = told.get("timeout")

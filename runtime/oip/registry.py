@@ -86,7 +86,11 @@ class Registry:
         return [entry for engine in self._engines for entry in await engine.index()]
 
     async def load(self, model: str, parameters: Mapping[str, Any]) -> None:
-        await self.of(model).load(model, parameters)
+        try:
+            await self.of(model).load(model, parameters)
+        except InferError as error:  # with Triton's words here, too
+            text = f"failed to load {model[:80]!r}: {error}"
+            raise InferError(error.status, text, error.reason, error.retry_after, error.headers) from None
 
     async def unload(self, model: str, *, dependents: bool) -> None:
         await self.of(model).unload(model, dependents=dependents)

@@ -127,6 +127,16 @@ def test_parameters_reach_the_predictor(served: replicas.Replica, channel: grpc.
     assert call(channel, told).raw_output_contents[1] == struct.pack("<q", 43)
 
 
+def test_classes_are_refused_rather_than_left_out(served: replicas.Replica, channel: grpc.Channel) -> None:
+    asked = infer(served, 0, outputs=[{"name": "y", "parameters": {"classification": 2}}])
+    assert asked.status_code == 400 and "class_count" in asked.json()["error"]
+    told = message(0)
+    told.outputs.add(name="y").parameters["classification"].int64_param = 2
+    with pytest.raises(grpc.RpcError, match="class_count") as caught:
+        call(channel, told)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_a_generator_streams_over_every_door(served: replicas.Replica, channel: grpc.Channel) -> None:
     found = events(infer(served, 1, "infer_stream"))
     assert [event["outputs"][0]["data"] for event in found] == [[1.5, 2.0], [2.5, 3.0], [3.5, 4.0]]
@@ -242,7 +252,8 @@ def test_only_admins_touch_the_repository(served: replicas.Replica, channel: grp
     unload = served.client.post(path + "unload", headers=admin)
     assert unload.status_code == 400 and "delete the API" in unload.json()["error"]
     assert served.client.post(path + "load", headers=admin).status_code == 200
-    assert served.client.post("/v2/repository/models/other/load", headers=admin).status_code == 404
+    other = served.client.post("/v2/repository/models/other/load", headers=admin)
+    assert other.status_code == 404 and other.json()["error"].startswith("failed to load 'other'")
     asked = {
         "RepositoryModelLoad": pb.RepositoryModelLoadRequest(model_name="demo").SerializeToString(),
         "RepositoryIndex": b"",
