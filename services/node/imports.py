@@ -1,31 +1,44 @@
 """Which libraries a predictor is certain to import, read from its source and never by running it."""
 
 import ast
+import dataclasses
 import pathlib
+import re
 from collections.abc import Iterator
 
 _MOST_FILES = 200
 _LARGEST = 1024 * 1024
+_PIP = re.compile(r"\bpip3?\b")
 _TOLERANT = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
-def of(project: pathlib.Path, python_path: str, path: str) -> frozenset[str]:
-    """First parts of the names of modules that are not the project's own, imported by the file at `path` and by the
-    files of the project that it imports; not those that an `except ImportError` makes up for, or that a script runs."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Imports:
+    """`modules` are first parts of names. `uses_pip`: the code installs something, spaCy its models, once it runs."""
+
+    modules: frozenset[str] = frozenset()
+    uses_pip: bool = False
+
+
+def of(project: pathlib.Path, python_path: str, path: str) -> Imports:
+    """What is not the project's own and is imported by the file at `path`, and by the files of the project that it
+    imports; not what an `except ImportError` makes up for, or what only a script runs."""
     roots = (project / python_path, project)
     waiting, seen, found = [project / path], set[pathlib.Path](), set[str]()
+    uses_pip = False
     while waiting and len(seen) < _MOST_FILES:
         file = waiting.pop()
         if file in seen:
             continue
         seen.add(file)
         for level, name in _imports(file):
+            uses_pip = uses_pip or name.partition(".")[0] in ("pip", "spacy")
             local = _files((file.parents[level - 1],) if level and level <= len(file.parents) else roots, name)
             if local:
                 waiting += local
             elif not level:
                 found.add(name.partition(".")[0])
-    return frozenset(found)
+    return Imports(frozenset(found), uses_pip)
 
 
 def _imports(file: pathlib.Path) -> Iterator[tuple[int, str]]:
@@ -43,11 +56,16 @@ def _imports(file: pathlib.Path) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             module = f"{node.module}." if node.module else ""
             yield from ((node.level, name) for name in (module[:-1], *(module + alias.name for alias in node.names)))
+        elif isinstance(node, ast.Constant):
+            if isinstance(node.value, str) and _PIP.search(node.value):
+                yield 0, "pip"  # a command's
         elif not _is_optional(node):
             waiting += ast.iter_child_nodes(node)
 
 
 def _is_optional(node: ast.AST) -> bool:
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return True  # a docstring
     if isinstance(node, ast.If):
         told = ast.dump(node.test)
         return "TYPE_CHECKING" in told or "'__name__'" in told  # what a type checker or a script runs

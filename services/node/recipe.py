@@ -26,6 +26,7 @@ class Recipe:
     script: scripts.Script | None
     added: tuple[str, ...]
     digest: str
+    seeded: bool = False  # with a pip of its own, so that what runs pip installs there and nowhere else
 
     @property
     def needs_copy(self) -> bool:
@@ -50,26 +51,28 @@ def read(wish: model.Wish, project: pathlib.Path, environ: Mapping[str, str]) ->
     script = scripts.read(project, wish.shell_script)
     base = interpreters.find(wish.python_version, environ.get("PATH", ""))
     listed = (pip.names if pip else frozenset()) | (packages.names if packages else frozenset())
-    added = _added(wish, project, listed)
+    predictor = wish.spec.get("predictor", {})
+    found = imports.Imports()
+    if predictor.get("path"):
+        found = imports.of(project, predictor.get("pythonPath", ""), predictor["path"])
+    added = _added(wish, project, listed, found.modules)
+    seeded = found.uses_pip or (script is not None and script.uses_pip)
     parts = [str(_LAYOUT), sys.platform, os.uname().machine, base, pip.digest if pip else ""]
     if pip is not None and pip.local:
         parts.append(wish.bundle)
     for kind, part in (("conda", packages), ("shell", script)):
         parts += [kind, part.digest] if part is not None else []
     parts += ["added", *added] if added else []
+    parts += ["pip"] if found.uses_pip else []
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    return Recipe(base, wish.python_version, pip, packages, script, added, digest)
+    return Recipe(base, wish.python_version, pip, packages, script, added, digest, seeded)
 
 
-def _added(wish: model.Wish, project: pathlib.Path, listed: frozenset[str]) -> tuple[str, ...]:
+def _added(wish: model.Wish, project: pathlib.Path, listed: frozenset[str], modules: frozenset[str]) -> tuple[str, ...]:
     """What the project needs, and the ancestor's images had, so that its projects do not list it."""
     framework = frameworks.missing(wish.predictor_type, listed, _repository(wish, project))
-    predictor = wish.spec.get("predictor", {})
-    modules: set[str] = set()
-    if predictor.get("path"):
-        modules.update(imports.of(project, predictor.get("pythonPath", ""), predictor["path"]))
-    if predictor.get("protobufPath"):
-        modules.add("google.protobuf")
+    if wish.spec.get("predictor", {}).get("protobufPath"):
+        modules |= {"google.protobuf"}
     have = listed | {frameworks.name_of(package) for package in framework}
     return (*framework, *carried.missing(modules, have))
 
@@ -92,7 +95,7 @@ def steps(recipe: Recipe, venv: pathlib.Path, uv: str, environ: Mapping[str, str
 def _environment(recipe: Recipe, venv: pathlib.Path, uv: str, environ: Mapping[str, str]) -> Step:
     if recipe.conda is not None:
         return Step("conda create", conda.create(recipe.conda, venv, _minor(recipe)), environ, "conda")
-    seed = ["--seed"] if recipe.script is not None and recipe.script.uses_pip else []
+    seed = ["--seed"] if recipe.seeded else []
     return Step("uv venv", [uv, "venv", "--quiet", "--no-project", *seed, "--python", recipe.base, str(venv)], environ)
 
 

@@ -18,7 +18,7 @@ _MOST_WORDS = 10_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Script:
-    """`uses_pip`: its environment gets a pip of its own, so that it installs there and nowhere else."""
+    """`uses_pip`: whether it runs pip."""
 
     path: str
     digest: str

@@ -246,9 +246,24 @@ def test_what_a_predictor_imports(project: pathlib.Path) -> None:
     for name, text in files.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text)
-    assert imports.of(project, "src", "src/app/predictor.py") == {"json", "boto3", "requests", "sklearn", "PIL"}
-    assert imports.of(project, "", "model.py") == {"lib", "numpy"}
-    assert imports.of(project, "", "broken.py") == imports.of(project, "", "absent.py") == frozenset()
+    found = imports.of(project, "src", "src/app/predictor.py")
+    assert found == imports.Imports(frozenset({"json", "boto3", "requests", "sklearn", "PIL"}))
+    assert imports.of(project, "", "model.py").modules == {"lib", "numpy"}
+    assert imports.of(project, "", "broken.py") == imports.of(project, "", "absent.py") == imports.Imports()
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import subprocess\nsubprocess.call([sys.executable, '-m', 'pip', 'install', 'x'])\n", True),
+        ("import subprocess\nsubprocess.run('pip3 install x'.split())\n", True),
+        ("def f():\n    import spacy.cli\n", True),
+        ("'run pip install x before'\npipe = 'pipeline'  # pip\n", False),
+    ],
+)
+def test_a_predictor_that_installs_something_itself(project: pathlib.Path, source: str, expected: bool) -> None:
+    (project / "predictor.py").write_text(source)
+    assert imports.of(project, "", "predictor.py").uses_pip is expected
 
 
 @pytest.mark.parametrize(
@@ -261,6 +276,18 @@ def test_what_a_predictor_imports(project: pathlib.Path) -> None:
 )
 def test_packages_that_the_images_had(modules: set[str], listed: set[str], added: tuple[str, ...]) -> None:
     assert carried.missing(modules, listed) == added
+
+
+async def test_code_that_runs_pip_has_one_of_its_own(tmp_path: pathlib.Path, project: pathlib.Path) -> None:
+    """Else it would be the platform's own that `pip` is on the PATH."""
+    for name in ("pip", "setuptools", "wheel"):
+        _wheel(tmp_path / "wheels", name)
+    (project / "predictor.py").write_text("import subprocess\nsubprocess.call('python -m pip list'.split())\n")
+    wish = dataclasses.replace(_WISH, shell_script="", spec={"predictor": {"path": "predictor.py"}})
+    digest, python = await _environments(tmp_path).prepare(wish, project, lambda _: None)
+    assert _imports(python, "pip")
+    (project / "predictor.py").write_text("import subprocess\n")
+    assert (await _environments(tmp_path).prepare(wish, project, lambda _: None))[0] != digest
 
 
 async def test_an_import_that_no_file_lists_is_installed(tmp_path: pathlib.Path, project: pathlib.Path) -> None:

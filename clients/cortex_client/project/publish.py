@@ -163,6 +163,7 @@ installed once per environment, never per replica, in this order:
 3. `requirements.txt` is installed by uv. What no file lists is added where the ancestor's images had it: the framework
    of types onnx and tensorflow, protobuf for a `protobuf_path`, and those packages that the predictor imports (boto3,
    requests, numpy, pandas, scikit-learn, PyTorch, OpenCV and the like). List what you want in a certain version.
+   Code that runs pip itself, or loads spaCy, which does for its models, finds one in the environment.
 
 What fails ends the deploy with the last lines of its output; the revision before serves on.
 
