@@ -204,6 +204,7 @@ class Engine(asyncio.Protocol):
                 self.release(job)
             return await self.finish(result, arguments, request)
         except BaseException as error:  # exit(), a Rust panic, a cancelled task of the user's own: one request's error
+            self.registry.came_back()
             if self.is_over(job, error):
                 raise
             return self.executor.failed(error, request)
@@ -244,13 +245,21 @@ class Engine(asyncio.Protocol):
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
         context = contextvars.copy_context()
-        future = self._loop.run_in_executor(self._pool, lambda: context.run(_step, function))
+        future = self._loop.run_in_executor(self._pool, lambda: context.run(self._step, function))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             # A thread cannot be taken back; the permit stays taken until it is done.
             await asyncio.wait([future])
             raise
+
+    def _step(self, function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        except (StopIteration, GeneratorExit) as error:  # neither gets through a future: its caller would wait for ever
+            raise RuntimeError(f"{type(error).__name__} was raised outside of a generator") from error
+        finally:
+            self.registry.came_back()
 
     async def _stream(self, job: TaskJob, request: Request, answer: encode.Encoded, began: int) -> None:
         items = answer.chunks
@@ -318,9 +327,11 @@ class Engine(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Whole frames."""
+        self.registry.came_back()
         self._transport.write(data)
 
     def send(self, kind: int, number: int, head: bytes = b"", body: bytes = b"") -> None:
+        self.registry.came_back()
         if len(body) <= 32768:
             self._transport.write(frames.pack(kind, number, head, body))
         else:
@@ -333,13 +344,6 @@ async def _next(items: Any) -> Any:
         return await items.__anext__()
     except StopAsyncIteration:
         return _END
-
-
-def _step(function: Callable[[], Any]) -> Any:
-    try:
-        return function()
-    except (StopIteration, GeneratorExit) as error:  # neither gets through a future: its caller would wait for ever
-        raise RuntimeError(f"{type(error).__name__} was raised outside of a generator") from error
 
 
 def _micros(began: int) -> int:

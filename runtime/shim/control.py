@@ -9,7 +9,9 @@ import mmap
 import os
 import signal
 import socket
+import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from . import asks, frames, shared
@@ -46,6 +48,7 @@ class ThreadJob(Job):
 
     def __init__(self, number: int, registry: Registry, thread: int) -> None:
         super().__init__(number)
+        self._registry = registry
         self._lock, self._changed = registry.lock, registry.changed
         self._thread = thread
         self._inside = False
@@ -81,6 +84,8 @@ class ThreadJob(Job):
         while True:
             try:
                 self._inside = False
+                if self._registry.forked is not None:
+                    self._registry.came_back()
                 if self.cancelled:
                     with self._lock:  # once `cancel` is through, it raises no more
                         if self._raised:
@@ -123,6 +128,7 @@ class Registry:
         self._taken = 0
         self._passed: set[int] = set()  # below that, but still on their way through a slower thread
         self._skip: set[int] = set()
+        self.forked: Callable[[BaseException | None], None] | None = None  # in processes that user code has forked
         self._jobs: dict[int, Job] = {}
 
     def take(self, job: Job) -> bool:
@@ -154,6 +160,11 @@ class Registry:
         """Whether somebody waits for the answer to it."""
         job = self._jobs.get(number)
         return job is not None and not job.cancelled
+
+    def came_back(self) -> None:
+        """The user's code has returned or raised. A process that it has forked ends with that (forks.py)."""
+        if self.forked is not None:
+            self.forked(sys.exc_info()[1])
 
     def on_interrupt(self, *_: Any) -> None:
         """Handler of SIGINT, on the main thread, which may hold the lock: an interrupt is for user code or nobody."""

@@ -47,6 +47,12 @@ class LogChannel:
         self._sock, self._worker = sock, worker
         self._unsent, self._dropped = b"", 0
 
+    def forked(self) -> None:
+        """In a process that the user's code has forked: another thread may have held the lock, and what had not left
+        is the worker's to send."""
+        self._lock = threading.RLock()
+        self._unsent, self._dropped = b"", 0
+
     def emit(self, level: str, message: str, source: str, fields: dict[str, Any] | None = None) -> None:
         if LEVELS.get(level, 40) < self.lowest:
             return

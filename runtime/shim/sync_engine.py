@@ -182,7 +182,10 @@ class Engine:
             token = logs.current.set(request)
             for function in answer.after:
                 try:
-                    run_after(function)
+                    try:
+                        run_after(function)
+                    finally:
+                        self.registry.came_back()
                 except BaseException as error:
                     self.executor.report(error)
             self.end(request)

@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from . import asks, control, frames, loader, logs, parent, shared, signature, sync_engine, template, tensors
+from . import asks, control, forks, frames, loader, logs, parent, shared, signature, sync_engine, template, tensors
 from .execute import Executor
 
 if TYPE_CHECKING:
@@ -45,12 +45,14 @@ def run(fds: list[int], loaded: template.Template | None = None) -> None:
     else:
         channel, out, asker = loaded.channel, loaded.out, loaded.asker
         loaded.enter(setup, commands, lines, registry)
+    forks.separate((data, commands), registry, channel)
     listen = threading.Thread(target=control.listen, args=(commands, decoder, registry, asker), name="cortex-control")
     listen.daemon = True
     listen.start()
     try:
         _serve(setup, data, channel, registry, out, asker, loaded)
     except loader.LoadError as error:
+        registry.came_back()
         _send_json(data, frames.LOAD_FAILED, {"reason": error.reason, "message": error.text})
         # The front ends this process once it has read that; threads of a half-built predictor must not keep it.
         _wait_for_end(data)
@@ -91,6 +93,7 @@ def _serve(
         loaded.after_fork()
     else:
         contract = loader.construct(cls, setup, asker, service, registry.holds)
+    registry.came_back()
     executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
     engine = sync_engine.Engine(data, executor, registry, out, setup["threads"])
     _send_json(data, frames.LOADED, _offer(contract, setup))
@@ -118,6 +121,7 @@ async def _serve_async(
         await loaded.after_fork_async()
     else:
         contract = loader.construct(cls, setup, asker, service, registry.holds)
+    registry.came_back()
     executor = Executor(contract, channel, setup["monitoring"], _declared(contract, setup, "outputs"))
     engine = async_engine.Engine(executor, registry, out, setup["threads"])
     _send_json(data, frames.LOADED, _offer(contract, setup))

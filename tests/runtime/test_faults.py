@@ -245,3 +245,38 @@ def test_a_drain_has_an_end(tmp_path: pathlib.Path, hurry: Callable[[Replica], N
         assert stuck.result().status_code == 503
         assert replica.process.wait(10) == 0
         assert not any(alive(pid) for pid in workers)
+
+
+FORKS = """
+import os, sys
+
+class PythonPredictor:
+    def __init__(self, config):
+        if os.fork() == 0:
+            return
+
+    {kind} predict(self, query_params):
+        if "how" not in query_params:
+            return os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            if query_params["how"] == "exit":
+                sys.exit(3)
+            if query_params["how"] == "raise":
+                raise ValueError("in the child")
+            return "the child"
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_a_process_that_a_predictor_forks_answers_nobody(kind: str, tmp_path: pathlib.Path) -> None:
+    with running(tmp_path, FORKS.replace("{kind}", kind)) as replica:
+        (pid,) = replica.worker_pids
+        for how, status in (("return", 0), ("raise", 1), ("exit", 3)):
+            answer = replica.client.post("/", params={"how": how})
+            assert (answer.status_code, answer.text) == (200, str(status)), how
+        assert "in the child" in replica.wait_line("ValueError")["message"]
+        assert {replica.client.post("/").text for _ in range(50)} == {str(pid)}
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+        wait_for(lambda: not [each for each in map(int, children.read_text().split()) if alive(each)])
