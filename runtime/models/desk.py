@@ -73,7 +73,8 @@ class Desk:
         return {}
 
     async def _watch(self, meta: dict[str, Any]) -> dict[str, Any]:
-        return {"seen": await self._repository.changed(int(meta.get("seen") or 0))}
+        seen = await self._repository.changed(int(meta.get("seen") or 0))
+        return {"seen": seen, "wanted": self._repository.shelf.wanted}
 
     def _of(self, meta: dict[str, Any]) -> dict[str, Resolved]:
         slot, pid = str(meta.get("worker")), int(meta.get("pid") or 0)

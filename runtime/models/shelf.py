@@ -2,6 +2,7 @@
 go of when nobody will ask for them again."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from services.chassis import backoff
 _RETRY = backoff.Backoff(first=5.0, longest=300.0)
 # Longest wait for a model in use to become idle when the replica's own disk limits are reached.
 _ROOM_SECONDS = 30.0
+# Who was asked for a model and has none that is idle may have one a little later.
+_ASK_AGAIN_SECONDS = 0.5
 Say = Callable[[str, str], None]  # level, text
 
 
@@ -45,12 +48,14 @@ class Shelf:
     """Owned by the loop."""
 
     def __init__(self, store: Store, limits: declaration.Declaration, *, say: Say, changed: Callable[[], None]) -> None:
-        """`changed` hears of everything that became READY or FAILED."""
+        """`changed` hears of everything that became READY or FAILED, and of `wanted`."""
         self._store = store
         self._limits = limits
         self._say = say
         self._changed = changed
         self.progress = ""  # what is under way, for people
+        # Rises while a fetch finds all that is here loaded: then who has loaded models lets go of one that is idle.
+        self.wanted = 0
         self.on_progress: Callable[[], None] = lambda: None
         self._rng = random.Random()
         self._kept: set[Revision] = set()  # here, or on their way
@@ -137,12 +142,15 @@ class Shelf:
             if idle:
                 self._let_go(min(idle, key=lambda each: each.used))
                 continue
-            try:
-                async with asyncio.timeout_at(end):
-                    await self._released.wait()
-            except TimeoutError:
+            now = asyncio.get_running_loop().time()
+            if now >= end:
                 text = f"model {revision.title}: all that models.disk_cache_size or disk_budget allow is in use"
-                raise FetchError(text) from None
+                raise FetchError(text)
+            self.wanted += 1
+            self._changed()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(end, now + _ASK_AGAIN_SECONDS)):
+                    await self._released.wait()
         self._kept.add(revision)
 
     def _is_over(self, revision: Revision) -> bool:

@@ -94,16 +94,14 @@ class Memory:
         end = time.monotonic() + timeout
         with self.changed:
             while self._is_over(size):
-                idle = next((each for each in self._loaded.values() if not each.pins), None)
-                if idle is not None:
-                    self._drop(idle)
-                elif time.monotonic() >= end:
+                if self._drop_idle():
+                    continue
+                if time.monotonic() >= end:
                     raise Full(
                         f"model {title} does not fit beside the models that requests use now "
                         f"(models.cache_size {self._count}, models.memory_budget {self._budget})"
                     )
-                else:
-                    self.changed.wait(_SLICE_SECONDS)
+                self.changed.wait(_SLICE_SECONDS)
             self._reserved += 1
             self._reserved_bytes += size
         self._clean()
@@ -147,6 +145,19 @@ class Memory:
             held.clear()
             self.changed.notify_all()
         self._clean()
+
+    def spare(self) -> None:
+        """Lets one go that nobody uses: others need the room that its files take on the disk."""
+        with self.changed:
+            self._drop_idle()
+        self._clean()
+
+    def _drop_idle(self) -> bool:
+        """The one longest unused; false where all are in use."""
+        idle = next((each for each in self._loaded.values() if not each.pins), None)
+        if idle is not None:
+            self._drop(idle)
+        return idle is not None
 
     def _is_over(self, size: int) -> bool:
         count = len(self._loaded) + self._reserved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from typing import Any
 
@@ -197,9 +198,12 @@ class ModelClient:
     def _follow(self) -> None:
         """Body of the thread that hears of changes and makes the swaps."""
         assert self._memory is not None
-        seen = 0
+        seen, wanted = 0, sys.maxsize  # what was wanted before our time was not wanted of us
         while True:
-            seen = self._ask("watch", seen=seen)["seen"]
+            told = self._ask("watch", seen=seen)
+            if told["wanted"] > wanted:
+                self._memory.spare()
+            seen, wanted = told["seen"], told["wanted"]
             for key in self._memory.known():
                 try:
                     self._refresh(self._memory, key)

@@ -148,3 +148,17 @@ def test_a_store_that_sends_nonsense_does_not_end_what_serves(
         store.put("bucket", "m/weights.bin", b"x" * 20)
         store.faults.answer = b""
         replicas.wait_for(lambda: replica.client.post("/").json() == {"size": 20})
+
+
+def test_a_limit_on_disk_unloads_what_is_idle_in_memory(tmp_path: pathlib.Path, store: object_store.Store) -> None:
+    for size, name in enumerate("abcd", 100):
+        store.put("bucket", f"models/{name}/weights.bin", b"x" * size)
+    models = {"dir": "s3://bucket/models", "disk_budget": 250}
+    predictor = {"models": models, "processesPerReplica": 2}
+    with replicas.running(
+        tmp_path, SOURCE, predictor=predictor, config=config(tmp_path), environ=store.environ()
+    ) as replica:
+        for name in "abcdabcd":
+            answer = replica.client.post("/", params={"model": name})
+            assert answer.status_code == 200, answer.text
+            assert answer.json() == {"size": 100 + "abcd".index(name)}
