@@ -1,5 +1,6 @@
 """Which request reaches which replica, and what the gateway answers when it answers by itself."""
 
+import asyncio
 import dataclasses
 import json
 from collections import Counter
@@ -39,6 +40,34 @@ async def test_an_unknown_path_is_a_404_that_helps(rig: rigs.Rig, path: str) -> 
         assert response.headers["content-type"] == "application/json"
         answer = json.loads(response.body)
         assert "cortex get" in answer["error"] and answer["request_id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status", "words"),
+    [
+        ("GET /text HTTP/1.1", "", 400, "needs a Host header"),
+        ("GET /text HTTP/1.1", "host: h\r\ncontent-length: x\r\n", 400, "not a valid HTTP request"),
+        ("GET /text HTTP/1.1", f"host: h\r\nx: {'x' * 70_000}\r\n", 431, "headers are too large"),
+        ("GET /text HTTP/1.1", "host: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n", 403, "text/event-stream"),
+        ("OPTIONS * HTTP/1.1", "host: h\r\n", 404, "cortex get"),
+        ("CONNECT h:80 HTTP/1.1", "host: h\r\n", 404, "cortex get"),
+    ],
+    ids=["host", "length", "large", "upgrade", "asterisk", "connect"],
+)
+async def test_what_never_reaches_a_replica_is_told_why(
+    rig: rigs.Rig, request_line: str, headers: str, status: int, words: str
+) -> None:
+    async with replicas.started() as [replica]:
+        await rig.publish(_route("text", replica))
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.data_port)
+        writer.write(f"{request_line}\r\n{headers}\r\n".encode())
+        async with asyncio.timeout(rigs.WAIT_SECONDS):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            size = next(int(line.split(":")[1]) for line in head.split("\r\n") if line.startswith("content-length:"))
+            told = json.loads(await reader.readexactly(size))
+        writer.close()
+        assert int(head.split()[1]) == status and "content-type: application/json" in head
+        assert words in told["error"]
 
 
 async def test_weights_split_the_traffic_and_zero_gets_none(rig: rigs.Rig) -> None:

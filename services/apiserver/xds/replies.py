@@ -19,6 +19,14 @@ _SAYINGS: tuple[tuple[tuple[str, ...], str, Part], ...] = (
     (("UF", "UC", "UR", "URX", "LR"), "the replica failed before it answered; try again", _LATER),
     (("UT", "DT", "UMSDR", "SI"), "the request took longer than the API's networking.request_timeout allows", {}),
 )
+NO_API = "no API is served at this path; `cortex get` lists the APIs and their endpoints"
+# What Envoy itself has no words for, or too few, by its response code details.
+_UNSAID = (
+    ("missing_host_header", "an HTTP/1.1 request needs a Host header"),
+    ("upgrade_failed", "an API takes no upgrades, such as WebSocket; ask for a stream with Accept: text/event-stream"),
+    ("absolute_path_rejected", NO_API),  # OPTIONS *
+    ("route_not_found", NO_API),  # CONNECT
+)
 
 
 def config() -> Mapping[str, Any]:
@@ -35,6 +43,10 @@ def _mappers(*, grpc: bool) -> Iterable[Part]:
     for flags, text, later in _SAYINGS:
         yield {"filter": _both(grpc, _flags(*flags)), **_said(text), **later, **form}
     yield {"filter": _both(grpc, _status(503)), **_LATER, **form}
+    for details, text in _UNSAID:
+        yield {"filter": _both(grpc, _details(details)), **_said(text), **form}
+    yield {"filter": _both(grpc, _status(400)), **_said("this is not a valid HTTP request"), **form}
+    yield {"filter": _both(grpc, _status(431)), **_said("the request line and headers are too large"), **form}
     if grpc:
         yield {"filter": _is_grpc(), **form}
 

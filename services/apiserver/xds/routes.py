@@ -13,7 +13,7 @@ from typing import Any
 
 from services import xds_types
 from services.apiserver import model
-from services.apiserver.xds import activation, bridge, kinds, retries
+from services.apiserver.xds import activation, bridge, kinds, replies, retries
 
 NAME = "data"
 GRPC_HEADER = "cortex-api"
@@ -191,7 +191,7 @@ def _unknown() -> Iterable[Mapping[str, Any]]:
             "3",
         ),
         _refusal({"path": "/"}, "this is a Cortex gateway; `cortex get` lists the APIs and their endpoints"),
-        _refusal({"prefix": "/"}, "no API is served at this path; `cortex get` lists the APIs and their endpoints"),
+        _refusal({"prefix": "/"}, replies.NO_API),
     )
 
 
