@@ -15,9 +15,12 @@ from typing import TypeVar
 
 from runtime import errors
 from runtime.errors import InferError
+from services.chassis import processes
 
 # About a millisecond of parsing: what takes less is done where it is.
 INLINE_BYTES = 32 * 1024
+# Asked for longer, it is looked at so often. Nobody stops it for a reason, and all who ask would wait for it.
+_LOOK_SECONDS = 1.0
 _DIED = "the process that reads large texts died of this one or of another; send it again"
 _UNSTARTED = "the process that reads large texts could not be started; send it again"
 _T = TypeVar("_T")
@@ -28,6 +31,7 @@ class Scribe:
 
     def __init__(self) -> None:
         self._pool: concurrent.futures.Executor | None = None
+        self._pid = 0
         self._starting: asyncio.Lock | None = None
         self._closed = False
 
@@ -44,7 +48,7 @@ class Scribe:
         for _ in range(2):  # the process may die of a neighbour's text
             pool = await self._open()
             try:
-                return await asyncio.wrap_future(pool.submit(work, *given))
+                return await self._outcome(asyncio.wrap_future(pool.submit(work, *given)))
             except concurrent.futures.BrokenExecutor:
                 if self._closed:
                     break
@@ -52,13 +56,24 @@ class Scribe:
                     self._pool = None
         raise InferError(503, _DIED, "WORKER_DIED", 1)
 
+    async def _outcome(self, future: "asyncio.Future[_T]") -> _T:
+        """Ends a process that is stopped: its successor is asked instead."""
+        try:
+            while not (await asyncio.wait([future], timeout=_LOOK_SECONDS))[0]:
+                if processes.is_stopped(self._pid):
+                    os.kill(self._pid, signal.SIGKILL)
+            return future.result()
+        finally:
+            future.cancel()
+
     async def _open(self) -> concurrent.futures.Executor:
         if self._starting is None:
             self._starting = asyncio.Lock()
         async with self._starting:
             if self._pool is None:
                 try:
-                    self._pool = await asyncio.to_thread(_started)
+                    pool, self._pid = await asyncio.to_thread(_started)
+                    self._pool = pool
                 except (concurrent.futures.BrokenExecutor, OSError) as error:
                     raise InferError(503, f"{_UNSTARTED}: {error}", "WORKER_DIED", 1) from None
             return self._pool
@@ -73,13 +88,12 @@ class Scribe:
                 process.kill()  # else the front, stopped otherwise, would stay until the text is read
 
 
-def _started() -> concurrent.futures.Executor:
+def _started() -> tuple[concurrent.futures.Executor, int]:
     """On a thread: a process takes some milliseconds to start, and some more to import what it needs."""
     import multiprocessing  # most replicas never need it
 
     pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
-    pool.submit(os.getpid).result()
-    return pool
+    return pool, pool.submit(os.getpid).result()
 
 
 def _begin() -> None:

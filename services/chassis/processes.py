@@ -58,6 +58,12 @@ def alive(identity: Identity) -> bool:
     return identity.boot_id == boot_id()
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether somebody has stopped it (SIGSTOP). What a debugger holds counts as running."""
+    stat = _stat(pid)
+    return stat is not None and stat.state == "T"
+
+
 def command_line(pid: int) -> tuple[str, ...]:
     try:
         raw = (_PROC / str(pid) / "cmdline").read_bytes()

@@ -131,11 +131,12 @@ def test_so_does_one_of_grpc_behind_the_gateway(served: replicas.Replica) -> Non
     assert told.headers["grpc-status"] == str(grpc.StatusCode.DEADLINE_EXCEEDED.value[0])
 
 
-def test_a_reader_that_dies_is_replaced_and_none_outlives_the_front(tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_reader_that_ends_is_replaced_and_none_outlives_the_front(number: int, tmp_path: pathlib.Path) -> None:
     with replicas.running(tmp_path, SOURCE) as served:
         assert served.client.post("/v2/models/demo/infer", json=request()).status_code == 200
         [first] = replicas.readers(served)
-        os.kill(first, signal.SIGKILL)
+        os.kill(first, number)
         assert served.client.post("/v2/models/demo/infer", json=request()).status_code == 200
         [second] = replicas.readers(served)
         assert second != first
