@@ -94,13 +94,15 @@ class StopIntent:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launch:
     """One run of the replica's process. `ready_time` is when this run first was ready; `boot_log_offset` is where its
-    output begins in boot.log; `killed_for` is the failure for which the node itself ended it."""
+    output begins in boot.log; `killed_for` is the failure for which the node itself ended it; `stopped_since` is when
+    it was first seen standing still."""
 
     identity: processes.Identity
     time: float
     boot_log_offset: int = 0
     ready_time: float | None = None
     killed_for: Failure | None = None
+    stopped_since: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ class Report:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Observation:
     """What is seen of a replica at one instant. `exit_code` is None while it runs and where nobody could tell;
-    `report` speaks of the run in the record, never of an earlier one."""
+    `report` speaks of the run in the record, never of an earlier one; `stopped`: it stands still, by SIGSTOP."""
 
     preparation: Preparation = Preparation()
     life: Life = Life.NONE
@@ -173,6 +175,7 @@ class Observation:
     boot_log: str = ""
     memory_bytes: int = 0
     out_of_memory_kills: int = 0
+    stopped: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Policy:
     settled: float = 30.0
     kill_margin: float = 2.0
     crash_loop: int = 3
+    stopped: float = 2.0  # as for a worker: a replica that stands still for longer is replaced
     poll_starting: float = 0.01
     poll_ready: float = 0.2
     poll_share: float = 0.05  # a start is noticed no later than by this share of what it has taken
@@ -63,7 +64,11 @@ def _stop(record: model.Record, seen: model.Observation, policy: Policy, now: fl
 
 
 def _running(record: model.Record, launch: model.Launch, seen: model.Observation, policy: Policy, now: float) -> Plan:
-    failure = _over_memory(record, seen, now)
+    since = (launch.stopped_since or now) if seen.stopped else None
+    if since != launch.stopped_since:
+        launch = dataclasses.replace(launch, stopped_since=since)
+        record = dataclasses.replace(record, launch=launch)
+    failure = _over_memory(record, seen, now) or _standing_still(launch, policy, now)
     if failure is not None and launch.killed_for is None:
         launch = dataclasses.replace(launch, killed_for=failure)
         return Plan(dataclasses.replace(record, launch=launch), (actions.Kill(),), wait=policy.poll_starting)
@@ -73,8 +78,16 @@ def _running(record: model.Record, launch: model.Launch, seen: model.Observation
         record = dataclasses.replace(record, launch=launch, ready_time=now, unready_crashes=0)
     if launch.ready_time is not None:
         return Plan(record, wait=policy.poll_ready)
-    since = policy.poll_share * (now - launch.time)
-    return Plan(record, wait=min(policy.poll_ready, max(policy.poll_starting, since)))
+    share = policy.poll_share * (now - launch.time)
+    return Plan(record, wait=min(policy.poll_ready, max(policy.poll_starting, share)))
+
+
+def _standing_still(launch: model.Launch, policy: Policy, now: float) -> model.Failure | None:
+    """Its callers would wait for ever: it neither answers nor refuses them."""
+    if launch.stopped_since is None or now - launch.stopped_since < policy.stopped:
+        return None
+    message = f"the replica's process was stopped (SIGSTOP) for {policy.stopped:g} s, so it was ended and restarted"
+    return model.Failure(model.Reason.EXITED, message, now, -9)
 
 
 def _over_memory(record: model.Record, seen: model.Observation, now: float) -> model.Failure | None:
@@ -189,6 +202,8 @@ def _state(record: model.Record, seen: model.Observation, policy: Policy) -> tup
     looping = record.unready_crashes >= policy.crash_loop
     if record.launch is not None:
         reported = report.state if report else model.State.STARTING
+        if seen.stopped and reported is model.State.READY:
+            return model.State.UNREADY, "its process is stopped"
         if looping and reported is model.State.STARTING:
             return model.State.BACKING_OFF, f"trying again after {record.unready_crashes} failures in a row"
         return reported, words or ("starting" if reported is model.State.STARTING else "")

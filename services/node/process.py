@@ -115,7 +115,12 @@ class Processes:
             memory, kills = self._memory(wish, launch.identity)
             _cap(folder / "boot.log")
             return model.Observation(
-                preparation, model.Life.RUNNING, report=report, memory_bytes=memory, out_of_memory_kills=kills
+                preparation,
+                model.Life.RUNNING,
+                report=report,
+                memory_bytes=memory,
+                out_of_memory_kills=kills,
+                stopped=processes.is_stopped(launch.identity.pid),
             )
         return model.Observation(
             preparation,

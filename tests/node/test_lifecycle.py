@@ -122,6 +122,23 @@ async def test_a_failing_predictor_backs_off_and_says_why(node: node_process.Nod
     assert found.last_failure.exit_code == 1
 
 
+async def test_a_replica_that_is_stopped_is_unready_and_then_replaced(node: node_process.NodeProcess) -> None:
+    await node.start_replica("iris-r1-kkkkk")
+    before = await node.until_ready("iris-r1-kkkkk")
+    os.kill(before.pid, signal.SIGSTOP)
+
+    def still(found: api_pb2.Replica | None) -> bool:
+        return found is not None and found.state == api_pb2.REPLICA_STATE_UNREADY
+
+    await node.until("iris-r1-kkkkk", still)
+
+    def replaced(found: api_pb2.Replica | None) -> bool:
+        return found is not None and found.pid != before.pid and found.state == api_pb2.REPLICA_STATE_READY
+
+    found = await node.until("iris-r1-kkkkk", replaced)
+    assert found is not None and "was stopped" in found.last_failure.message
+
+
 async def test_memory_over_the_limit_is_named(node: node_process.NodeProcess) -> None:
     await node.start_replica("iris-r1-hhhhh", allocate_mb=300, memory_bytes=100 * 1024**2)
 

@@ -142,6 +142,20 @@ def test_memory(used: int, kills: int, killed: bool) -> None:
         assert failure is not None and failure.reason is model.Reason.OUT_OF_MEMORY
 
 
+def test_a_process_that_is_stopped_is_unready_at_once_and_ended_if_it_does_not_go_on() -> None:
+    still = _seen(report=_READY, stopped=True)
+    plan = _plan(_running(ready_time=_NOW), still)
+    assert plan.steps == () and planner.view(plan.record, still, _POLICY).state is model.State.UNREADY
+    goes_on = _plan(plan.record, _seen(report=_READY), now=_NOW + 1.9)
+    assert planner.view(goes_on.record, _seen(report=_READY), _POLICY).state is model.State.READY
+    assert _plan(goes_on.record, still, now=_NOW + 2.1).steps == ()
+    ended = _plan(plan.record, still, now=_NOW + 2.1)
+    assert ended.steps == (actions.Kill(),)
+    assert _plan(ended.record, still, now=_NOW + 2.2).steps == ()  # once
+    failure = _plan(ended.record, _seen(model.Life.GONE, exit_code=-9)).record.last_failure
+    assert failure is not None and "SIGSTOP" in failure.message
+
+
 def test_a_failed_preparation_is_told_and_tried_again_later() -> None:
     failure = model.Failure(model.Reason.ENVIRONMENT_FAILED, "No solution found", _NOW)
     plan = _plan(_NEW, model.Observation(model.Preparation(model.Progress.FAILED, failure=failure)))
