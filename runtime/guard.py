@@ -40,8 +40,10 @@ class Guard:
             os.write(self._fd, _NOTE.pack(note))
 
     def close(self) -> None:
-        """Lets it end; at once, as it has nothing else to do."""
+        """Lets it end; at once, as it has nothing else to do. Were it stopped, we would wait for ever."""
         os.close(self._fd)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGCONT)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self._pid, 0)
 

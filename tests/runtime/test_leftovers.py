@@ -59,7 +59,13 @@ def kill_fork_server_and_front(replica: Replica, child: int) -> None:
     kill_front(replica, child)
 
 
-@pytest.mark.parametrize("end", [kill_front, kill_fork_server_and_front, kill_worker, stop])
+def stop_with_a_still_guard(replica: Replica, child: int) -> None:
+    (guard,) = (pid for pid in processes_of(replica) if pid != replica.process.pid)
+    os.kill(guard, signal.SIGSTOP)
+    stop(replica, child)
+
+
+@pytest.mark.parametrize("end", [kill_front, kill_fork_server_and_front, kill_worker, stop, stop_with_a_still_guard])
 def test_nothing_is_left_behind(tmp_path: pathlib.Path, end: Callable[[Replica, int], None]) -> None:
     with running(tmp_path, SOURCE, predictor={"processesPerReplica": 2}) as replica:
         child, workers = int(replica.client.post("/").text), replica.worker_pids
