@@ -114,6 +114,17 @@ class TensorFlowClient(_Client):
         outputs = self._run(model_input, model_name, model_version)
         return {name: [_plain(item) for item in _flat(value)] for name, value in outputs}
 
+    def _shaped(self, value: Any, wanted: dict[str, Any]) -> Any:
+        """As TensorFlow Serving took it, one value may stand for a row of one."""
+        if _is_single(value) and all(size in (1, -1) for size in wanted["shape"]):
+            for _ in wanted["shape"]:
+                value = [value]
+        return value
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str, bytes)) or getattr(value, "shape", None) == ()
+
 
 def _flat(value: Any) -> list[Any]:
     if hasattr(value, "reshape"):

@@ -22,7 +22,8 @@ class ModelError(RuntimeError):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status_code = status
-        self.detail = text.partition("; ")[0].partition(": ")[0]
+        # What a caller sent wrong is told whole; else the reasons, which may name places, are for the log.
+        self.detail = text if status == 400 else text.partition("; ")[0].partition(": ")[0]
         self.headers = {"retry-after": "5"} if status == 503 else {}
 
 

@@ -3,10 +3,11 @@
 import types
 from typing import Any
 
+import numpy
 import pytest
 
 from runtime.inference import InferRequest, InferResponse
-from runtime.shim import framework_clients, logs, tensors
+from runtime.shim import framework_clients, logs, models, tensors
 from runtime.triton.desk import Desk
 
 
@@ -29,6 +30,26 @@ def test_strings_are_base64_as_they_came_from_tensorflow_serving() -> None:
     asker = Asker(label=("BYTES", [[b"setosa", b"\xff\xfe"]]), score=("FP64", [[0.5, 1.5]]), number=("INT64", [3]))
     client: Any = framework_clients.TensorFlowClient(asker)  # type: ignore[arg-type]
     assert client.predict([1]) == {"label": ["c2V0b3Nh", "//4="], "score": [0.5, 1.5], "number": [3]}
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [(5, [1]), (numpy.int64(5), [1]), (numpy.array(5), [1]), ([5, 6], [2])],
+)
+def test_one_value_may_stand_for_a_row_of_one(value: Any, shape: list[int]) -> None:
+    """The ancestor's iris example gives its four numbers so."""
+    asker = Asker(y=("FP32", [1.0]))
+    client: Any = framework_clients.TensorFlowClient(asker)  # type: ignore[arg-type]
+    client.predict({"x": value})
+    assert asker.asked["inputs"][0]["shape"] == shape
+
+
+def test_what_a_model_does_not_take_is_told_whole() -> None:
+    client: Any = framework_clients.TensorFlowClient(Asker())  # type: ignore[arg-type]
+    with pytest.raises(models.ModelError) as caught:
+        client.predict({"x": [[1, 2], [3]]})
+    assert caught.value.status_code == 400
+    assert caught.value.detail.startswith("input 'x' must be INT64 [-1]: setting an array element")
 
 
 def test_what_the_onnx_client_tells_of_a_model() -> None:
