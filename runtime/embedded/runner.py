@@ -17,6 +17,7 @@ from typing import Any
 
 from runtime import errors, guard, logs
 from runtime.embedded import host
+from runtime.embedded.sequences import Sequences
 from runtime.inference import InferError, InferRequest, InferResponse
 from runtime.oip.statistics import Statistics
 from runtime.state_file import LoadFailure
@@ -38,10 +39,21 @@ class Crew:
 
     entry: Entry
     hosts: dict[tuple[int, int], host.Host]
+    sequences: Sequences | None
 
-    def least_loaded(self, version: str) -> host.Host | None:
+    def choose(self, version: str, request: InferRequest) -> tuple[host.Host, InferRequest] | None:
+        """Who is to run it, and what they are told; None while nobody can. Raises InferError 400."""
         able = [each for (number, _), each in self.hosts.items() if str(number) == version and each.is_connected]
-        return min(able, key=lambda each: each.load) if able else None
+        if not able:
+            return None
+        if self.sequences is None:
+            return min(able, key=lambda each: each.load), request
+        chosen = self.sequences.host(request, able, time.monotonic())
+        return chosen, dataclasses.replace(request, inputs=self.sequences.controlled(request))
+
+    def used(self, request: InferRequest) -> None:
+        if self.sequences is not None:
+            self.sequences.used(request, time.monotonic())
 
 
 class Embedded:
@@ -113,24 +125,27 @@ class Embedded:
 
     async def infer(self, entry: Entry, version: str, request: InferRequest) -> InferResponse:
         began = time.monotonic()
-        version, chosen = self._host(entry, version)
+        version, crew, chosen, request = self._host(entry, version, request)
         statistics = self._counted(entry, version)
         try:
             response = await chosen.infer(version, request)
         except InferError:
             statistics.ended(time.monotonic() - began, 0.0, ok=False)
             raise
+        finally:
+            crew.used(request)
         entry.answered(time.monotonic() - began)
         statistics.ended(time.monotonic() - began, 0.0, ok=True)
         return response
 
     async def stream(self, entry: Entry, version: str, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
-        version, chosen = self._host(entry, version)
+        version, crew, chosen, request = self._host(entry, version, request)
         statistics = self._counted(entry, version)
         began = time.monotonic()
         async with contextlib.aclosing(chosen.stream(version, request)) as responses:
             async for response in responses:
                 entry.answered(0.0)
+                crew.used(request)
                 yield response
         statistics.ended(time.monotonic() - began, 0.0, ok=True)
 
@@ -161,20 +176,21 @@ class Embedded:
     def _counted(self, entry: Entry, version: str) -> Statistics:
         return self._statistics.setdefault((entry.name, version), Statistics(entry.name, version))
 
-    def _host(self, entry: Entry, version: str) -> tuple[str, host.Host]:
-        """The version, and the host that is to run it."""
+    def _host(self, entry: Entry, version: str, request: InferRequest) -> tuple[str, Crew, host.Host, InferRequest]:
+        """The version, the host that is to run the request, and the request as it is told."""
         crew = self._crews.get(entry.name)
         if crew is not None:
             version = version or str(crew.entry.versions[-1])
-            found = crew.least_loaded(version)
+            found = crew.choose(version, request)
             if found is not None:
-                return version, found
+                return version, crew, *found
         raise refusal(errors.NOT_READY)
 
     async def _gather_crew(self, entry: Entry) -> Crew:
         """All hosts of a model, loaded and tried. Raises LoadError."""
         lay_out(entry.source, self._folder)
-        crew = Crew(entry, {})
+        config = entry.config
+        crew = Crew(entry, {}, Sequences(entry.name, config) if model_config.is_sequence(config) else None)
         places = [
             (version, instance)
             for version in entry.versions
@@ -221,6 +237,9 @@ class Embedded:
         module = folder / file if backend == "python" else _BACKENDS / backend / "model.py"
         if not backend or (backend != "python" and not module.is_file()):
             raise LoadError(f"{backend or 'an ensemble'} needs a Triton server, and the embedded engine runs instead")
+        sequences = config.get("sequence_batching", {})
+        if sequences.get("state") or sequences.get("iterative_sequence"):
+            raise LoadError("state that the server keeps needs a Triton server, and the embedded engine runs instead")
         kind, device = model_config.devices(config)[instance]
         return {
             "module": str(module),

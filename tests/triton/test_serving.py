@@ -2,6 +2,7 @@
 
 import pathlib
 
+import httpx
 import pytest
 
 from tests.conformance import oip_model
@@ -54,6 +55,27 @@ def test_a_model_that_fails_at_empty_strings_serves_and_the_log_says_so(engine: 
         api.wait_line("model reader answers a canary (zeros and empty strings) with an error")
         ask = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["[7]"]}]}
         assert api.client.post("/v2/models/reader/infer", json=ask).json()["outputs"][0]["data"] == [7]
+
+
+@pytest.mark.parametrize("engine", replicas.ENGINES)
+def test_a_sequence_stays_with_the_instance_that_has_its_state(engine: str, tmp_path: pathlib.Path) -> None:
+    with replicas.serving(tmp_path, engine, ["sums"]) as api:
+
+        def ask(value: int, **told: int | bool) -> httpx.Response:
+            x = {"name": "x", "shape": [1, 1], "datatype": "INT32", "data": [value]}
+            return api.client.post("/v2/models/sums/infer", json={"inputs": [x], "parameters": told})
+
+        sums = []
+        for step in range(4):
+            for key in (11, 12, 13):
+                reply = ask(step + key, sequence_id=key, sequence_start=step == 0, sequence_end=step == 3)
+                assert reply.status_code == 200, reply.text
+                sums.append(reply.json()["outputs"][0]["data"][0])
+        assert sums[-3:] == [4 * key + 6 + key for key in (11, 12, 13)]
+        assert "correlation ID" in ask(1).json()["error"] and ask(1).status_code == 400
+        late = ask(1, sequence_id=11)
+        assert late.status_code == 400 and "START" in late.json()["error"]
+        assert {told["name"] for told in api.client.get("/v2/models/sums").json()["inputs"]} == {"x"}
 
 
 def test_a_repository_that_cannot_be_loaded_ends_the_replica_and_says_why(tmp_path: pathlib.Path) -> None:
