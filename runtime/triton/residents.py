@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import pathlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from runtime.config import Batching
@@ -24,7 +24,8 @@ from runtime.triton.repository import Source
 
 _BACKENDS = {"onnx": "onnxruntime", "tensorflow": "tensorflow"}
 # Longest wait for a model in use to become idle where the memory limits allow no other.
-_ROOM_SECONDS = 30.0
+_ROOM_SECONDS = 60.0
+_NEVER_FITS = 507
 
 
 @dataclasses.dataclass(slots=True)
@@ -57,7 +58,9 @@ class Residents:
         self._numbers = itertools.count(1)
         self._loaded: dict[str, Resident] = {}  # by generation
         self._serving: dict[tuple[str, str], Resident] = {}  # by name and version as they are asked for
-        self._loading: dict[str, asyncio.Task[Resident]] = {}
+        self._loading: dict[str, asyncio.Task[Resident | None]] = {}
+        self._awaited: list[str] = []  # generations that a request is about to use, once for each
+        self._passing: list[int] = []  # bytes of what is coming or going, which takes its room, too
         self._evictions: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
 
@@ -83,13 +86,14 @@ class Residents:
 
     async def follow(self) -> None:
         """Brings up new files of models in use, until cancelled."""
-        seen = self._models.sequence
+        seen, wanted = self._models.sequence, self._models.shelf.wanted
         while True:
             seen = await self._models.changed(seen)
+            before, wanted = wanted, self._models.shelf.wanted
+            if wanted > before and (idle := self._longest_unused()) is not None:
+                await self._evict(idle)  # others need the room that its files take on the disk
             for key in list(self._serving):
-                with contextlib.suppress(ModelError):
-                    if self._models.find(*key).generation not in self._loaded:
-                        await self._replace(key)
+                await self._refresh(key)
             self._drop_unused()
 
     def release(self) -> None:
@@ -114,53 +118,97 @@ class Residents:
             resident.users -= 1
             if not resident.users:
                 self._room.set()
+                self._drop_unused()
+
+    async def _refresh(self, key: tuple[str, str]) -> None:
+        old = self._serving.get(key)
+        try:
+            wanted = self._models.find(*key)
+            if old is None or old.resolved.generation == wanted.generation:
+                return
+            if wanted.generation in self._loaded or not self._is_over(wanted.bytes) or self._longest_unused():
+                await self._replace(key)
+            else:  # no room for both: the next request waits until the old one is idle, and loads the new one
+                self._serving.pop(key, None)
+        except ModelError:
+            self._serving.pop(key, None)  # it is gone from its source
+        except InferError as error:
+            self._say("error", str(error))
 
     async def _replace(self, key: tuple[str, str]) -> Resident:
         """The best there is for `key`, loaded; what cannot be loaded is reported, and the next best tried."""
         while True:
+            wanted = self._find(key)
+            try:
+                resident = await self._load(key, wanted)
+            except InferError as error:
+                if (old := self._serving.get(key)) is not None:
+                    if error.status == _NEVER_FITS:
+                        self._say("error", f"{error}; what was there before serves on")
+                    return old
+                if self._find(key).generation == wanted.generation:
+                    raise
+                continue
+            if resident is not None:
+                self._serving[key] = resident
+                return resident
+
+    def _find(self, key: tuple[str, str]) -> Resolved:
+        try:
+            return self._models.find(*key)
+        except ModelError as error:
+            raise _refused(error) from None
+
+    async def _load(self, key: tuple[str, str], wanted: Resolved) -> Resident | None:
+        """Several who ask share one load. None when there was something better in the end."""
+        generation = wanted.generation
+        if (found := self._loaded.get(generation)) is not None:
+            return found
+        task = self._loading.get(generation)
+        if task is None:
+            task = self._loading[generation] = asyncio.ensure_future(self._bring_up(key, wanted))
+            task.add_done_callback(lambda done: self._settled(generation, done))
+        self._awaited.append(generation)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._awaited.remove(generation)
+            self._room.set()
+
+    def _settled(self, generation: str, done: "asyncio.Task[Resident | None]") -> None:
+        del self._loading[generation]
+        if not done.cancelled():
+            done.exception()  # everybody who wanted to know may have left
+
+    async def _bring_up(self, key: tuple[str, str], wanted: Resolved) -> Resident | None:
+        """First room in memory, then the files: who waits for room keeps none on the disk."""
+        await self._make_room(wanted)
+        with self._taking(wanted.bytes):
             try:
                 resolved = await self._models.resolve(*key)
             except ModelError as error:
                 raise _refused(error) from None
+            resident = None
             try:
-                resident = await self._load(resolved)
-            except InferError as error:
-                old = self._serving.get(key)
-                self._models.failed(resolved, str(error))
-                self._models.release(resolved)
-                if old is not None:
-                    return old
-                if self._models.find(*key).generation == resolved.generation:
-                    raise
-                continue
-            if resident.resolved is not resolved:
-                self._models.release(resolved)  # it was here already, under another version's name
-            self._serving[key] = resident
-            return resident
+                if resolved.generation == wanted.generation:
+                    resident = await self._start(resolved)
+                    self._serving[key] = resident
+                return resident
+            finally:
+                if resident is None:
+                    self._models.release(resolved)
 
-    async def _load(self, resolved: Resolved) -> Resident:
-        """Several who ask share one load."""
-        found = self._loaded.get(resolved.generation)
-        if found is not None:
-            return found
-        task = self._loading.get(resolved.generation)
-        if task is None:
-            task = asyncio.ensure_future(self._bring_up(resolved))
-            self._loading[resolved.generation] = task
-            task.add_done_callback(lambda _: self._loading.pop(resolved.generation, None))
-        return await asyncio.shield(task)
-
-    async def _bring_up(self, resolved: Resolved) -> Resident:
-        await self._make_room(resolved)
+    async def _start(self, resolved: Resolved) -> Resident:
         name = f"{resolved.name}-{resolved.version}-{next(self._numbers)}"
         try:
             source = await asyncio.to_thread(self._source, name, resolved)
             await self._engine.put(source)
         except (model_config.Invalid, OSError) as error:
-            raise InferError(
-                503, f"model {resolved.name!r} cannot be loaded: {error}", "DEPENDENCY_UNAVAILABLE"
-            ) from None
-        except InferError:
+            told = f"model {resolved.name!r} cannot be loaded: {error}"
+            self._models.failed(resolved, told)
+            raise InferError(503, told, "DEPENDENCY_UNAVAILABLE") from None
+        except InferError as error:
+            self._models.failed(resolved, str(error))
             await self._engine.remove(name)
             raise
         self._models.loaded(resolved)
@@ -194,18 +242,18 @@ class Residents:
             config["dynamic_batching"] = {"max_queue_delay_microseconds": int(self._batching.interval * 1e6)}
         return neuron.placed(Source(name, {1: target}, config), self._cores, self._processes)
 
-    async def _make_room(self, resolved: Resolved) -> None:
-        """Raises InferError when all that the memory limits allow is in use."""
-        declared = self._models.declared
-        count, most = declared.cache_size, declared.memory_budget
+    async def _make_room(self, wanted: Resolved) -> None:
+        """Raises InferError when all that the memory limits allow is in use, and for what never fits."""
+        most = self._models.declared.memory_budget
+        if most and wanted.bytes > most:
+            title = f"{wanted.name}/{wanted.version}"
+            text = f"model {title} has {wanted.bytes} bytes, more than models.memory_budget ({most})"
+            raise InferError(_NEVER_FITS, text, "DEPENDENCY_UNAVAILABLE")
         deadline = time.monotonic() + _ROOM_SECONDS
-        while self._loaded and (
-            (count and len(self._loaded) >= count)
-            or (most and sum(each.resolved.bytes for each in self._loaded.values()) + resolved.bytes > most)
-        ):
-            idle = [each for each in self._loaded.values() if not each.users]
-            if idle:
-                await self._evict(min(idle, key=lambda each: each.used))
+        while self._is_over(wanted.bytes):
+            idle = self._longest_unused()
+            if idle is not None:
+                await self._evict(idle)
                 continue
             self._room.clear()
             try:
@@ -215,11 +263,32 @@ class Residents:
                 text = "every model that models.cache_size or memory_budget allows in memory is in use"
                 raise InferError(503, text, "QUEUE_FULL", 5) from None
 
+    def _is_over(self, size: int) -> bool:
+        count, most = self._models.declared.cache_size, self._models.declared.memory_budget
+        used = sum(each.resolved.bytes for each in self._loaded.values()) + sum(self._passing)
+        return bool((count and len(self._loaded) + len(self._passing) >= count) or (most and used + size > most))
+
+    def _longest_unused(self) -> Resident | None:
+        idle = [each for each in self._loaded.values() if self._is_idle(each)]
+        return min(idle, key=lambda each: each.used, default=None)
+
+    def _is_idle(self, resident: Resident) -> bool:
+        return not resident.users and resident.resolved.generation not in self._awaited
+
+    @contextlib.contextmanager
+    def _taking(self, size: int) -> Iterator[None]:
+        self._passing.append(size)
+        try:
+            yield
+        finally:
+            self._passing.remove(size)
+            self._room.set()
+
     def _drop_unused(self) -> None:
         """Old states of models nobody asks for any more."""
         used = list(self._serving.values())
         for resident in list(self._loaded.values()):
-            if resident not in used and not resident.users:
+            if resident not in used and self._is_idle(resident):
                 task = asyncio.ensure_future(self._evict(resident))
                 self._evictions.add(task)
                 task.add_done_callback(self._evictions.discard)
@@ -229,7 +298,8 @@ class Residents:
             return
         for key in [key for key, each in self._serving.items() if each is resident]:
             del self._serving[key]
-        await self._engine.remove(resident.name)
+        with self._taking(resident.resolved.bytes):
+            await self._engine.remove(resident.name)
         self._models.release(resident.resolved)
 
 
