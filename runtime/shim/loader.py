@@ -54,7 +54,7 @@ def load_class(setup: dict[str, Any], service: rpc.Service | None = None) -> Any
     try:
         module = _import(path, os.path.abspath(folder))
     except BaseException as error:  # a module that calls sys.exit() is as broken as one that raises
-        raise LoadError("IMPORT_FAILED", tracebacks.of_user(error)) from None
+        raise LoadError("IMPORT_FAILED", _told(error)) from None
     cls = _choose(module, setup["class_name"], setup["path"], service.names if service else ())
     try:
         signature.check_class(cls, service.taken(cls) if service else ())
@@ -182,9 +182,15 @@ async def guarded_async(waited: Any) -> None:
 
 
 def _failed(error: BaseException) -> LoadError:
-    return LoadError(
-        "OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED", tracebacks.of_user(error)
-    )
+    return LoadError("OUT_OF_MEMORY" if isinstance(error, MemoryError) else "CONSTRUCTOR_FAILED", _told(error))
+
+
+def _told(error: BaseException) -> str:
+    text = tracebacks.of_user(error)
+    name = error.name if isinstance(error, ModuleNotFoundError) else ""
+    if name and "." not in name:
+        text += f"\n{name} is neither in the project nor installed; list the package it comes with in requirements.txt"
+    return text
 
 
 def _attached(cls: Any, arguments: dict[str, Any], client: models.ModelClient) -> Any:

@@ -171,6 +171,9 @@ class ModelClient:
         try:
             told, _ = self._asker.ask("model", {"do": doing, "worker": self._worker, "pid": os.getpid(), **meta})
         except asks.AskError as error:
+            if error.kind == "unknown":
+                text = "cortex.yaml declares no models for get_model(); name them in predictor.models"
+                raise RuntimeError(text) from None
             raise ModelError(int(error.kind) if error.kind.isdigit() else 500, str(error)) from None
         return told
 

@@ -149,7 +149,7 @@ PREDICT = "    def predict(self, payload):\n        return 'answered'\n"
         (f"class PythonPredictor:\n    def __init__(self, config):\n        raise ValueError('why')\n{PREDICT}", "why"),
         (f"{CLASS}    def post_predict(self, result):\n        pass\n{PREDICT}", "post_predict() asks for"),
         ("x = 1\n", "it has none"),
-        ("import nothing_like_it\n", "No module named 'nothing_like_it'"),
+        ("import nothing_like_it\n", "nothing_like_it is neither in the project nor installed; list"),
         ("def predict(:\n", "SyntaxError"),
     ],
 )  # fmt: skip

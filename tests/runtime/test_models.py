@@ -109,6 +109,13 @@ def test_the_constructor_may_ask_already(tmp_path: pathlib.Path) -> None:
         assert text(replica, model="a") == "early"
 
 
+def test_without_models_the_log_says_what_is_missing(tmp_path: pathlib.Path) -> None:
+    with replicas.running(tmp_path, SOURCE) as replica:
+        answer = ask(replica)
+        assert (answer.status_code, answer.json()["error"]) == (500, "internal server error")
+        assert "declares no models" in replica.wait_line("RuntimeError")["message"]
+
+
 def test_the_limit_in_memory_unloads_the_longest_unused(tmp_path: pathlib.Path) -> None:
     for name in "abc":
         put(tmp_path / "models" / name, name)
