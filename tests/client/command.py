@@ -78,8 +78,9 @@ class Run:
 
 
 @contextlib.contextmanager
-def running(project: pathlib.Path, *arguments: str, **environ: str) -> Iterator[Run]:
-    """Without a terminal, in the environment of the tests unless `arguments` say otherwise."""
+def running(project: pathlib.Path, *arguments: str, stdout: int | None = None, **environ: str) -> Iterator[Run]:
+    """Without a terminal, in the environment of the tests unless `arguments` say otherwise. `stdout` takes what else
+    would be in `said`, beside the words of the command itself."""
     port, log = free_port(), project.parent / "said"
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -87,8 +88,8 @@ def running(project: pathlib.Path, *arguments: str, **environ: str) -> Iterator[
             cwd=project.parent,
             env=_environ(project, environ),
             stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
+            stdout=out if stdout is None else stdout,
+            stderr=out,
         )
     run = Run(process.pid, port, log)
     try:

@@ -61,6 +61,20 @@ def test_it_serves_as_deployed_and_shows_what_the_code_says(project: pathlib.Pat
     assert run.status == 0
 
 
+def test_requests_do_not_wait_for_who_does_not_read_what_the_code_says(project: pathlib.Path) -> None:
+    write(project, PREDICTOR.replace('print("asked for", payload)', 'print("\\n".join(["x" * 1000] * 2000))'))
+    reader, writer = os.pipe()
+    try:
+        with command.running(project, "--here", stdout=writer) as run:
+            run.until("serving")
+            for _ in range(3):
+                assert run.client.post("/", json=1, timeout=20).status_code == 200
+        assert run.status == 0
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
 def test_its_own_environment_is_built_as_for_a_deploy(project: pathlib.Path) -> None:
     (project / "dependencies.sh").write_text("echo preparing the machine\n")
     write(project, PREDICTOR.replace("self.version = 1", "import sys; self.version = sys.prefix"))

@@ -1,7 +1,6 @@
 """The life of `cortex run`: a first replica, a new one for each change, the old one until the new one is ready."""
 
 import asyncio
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -10,11 +9,9 @@ import tempfile
 import time
 from typing import Any
 
-import click
-
 from cortex_client import exceptions
 from cortex_client.cli import exits
-from cortex_client.running import bytecode, generation, plan, terminal, watching
+from cortex_client.running import bytecode, generation, plan, printer, terminal, watching
 from cortex_client.running.relay import Relay
 
 _HOST = "127.0.0.1"
@@ -23,6 +20,7 @@ _TICK_SECONDS = 0.5
 _KEEP_SECONDS = 200.0
 # As good as none: a person at a breakpoint is not slow.
 _DEBUG_START_SECONDS = 86_400
+_LAST_WORDS_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,8 +38,9 @@ class Options:
 
 
 class Loop:
-    def __init__(self, options: Options, folder: pathlib.Path) -> None:
+    def __init__(self, options: Options, folder: pathlib.Path, said: printer.Printer) -> None:
         self._options = options
+        self._printer = said
         self._folder = folder
         self._relay = Relay(_HOST)
         self._serving: generation.Generation | None = None
@@ -98,7 +97,7 @@ class Loop:
                 changed.set()
         except (ImportError, OSError, RuntimeError) as error:
             # Not installed, or the machine has no more watches to give.
-            _note(f"edits are not seen: {error}")
+            self._printer.note(f"edits are not seen: {error}")
 
     async def _wait(self, changed: asyncio.Event) -> None:
         """Until there is something to load: an edit, or the end of the replica by itself."""
@@ -108,7 +107,7 @@ class Loop:
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if self._serving is not None and waits[-1].done() and not changed.is_set():
-                _note(f"the replica ended by itself with status {waits[-1].result()}; it is started again")
+                self._printer.note(f"the replica ended by itself with status {waits[-1].result()}; it is started again")
                 self._serving, self._content = None, ""
                 await asyncio.sleep(_TICK_SECONDS)
         finally:
@@ -136,28 +135,30 @@ class Loop:
             if self._read is not None:
                 bytecode.forget(project, self._read)
             self._read = project
-            _note("changed, loading" if self._count else f"loading {project.api.name}")
-            prepared = await plan.prepare(project, self._options.here, _note)
+            self._printer.note("changed, loading" if self._count else f"loading {project.api.name}")
+            prepared = await plan.prepare(project, self._options.here, self._printer.note)
             fresh = await self._begin(project, prepared)
         except exceptions.CortexError as error:
-            click.echo(exits.describe(error), err=True)
+            self._printer.err(exits.describe(error))
             fresh = None
         except OSError as error:
             # Files come and go while somebody edits; what is there in the end is a change of its own.
-            _note(f"the project cannot be read: {error}")
+            self._printer.note(f"the project cannot be read: {error}")
             fresh, self._content = None, ""
         if fresh is None:
-            _note("the version before serves on" if self._serving else "nothing serves until that is mended")
+            self._printer.note(
+                "the version before serves on" if self._serving else "nothing serves until that is mended"
+            )
             return False
         self._relay.point(fresh.http, fresh.grpc)
         self._retire()
         self._serving, self._prepared = fresh, prepared
-        _note(_address(prepared.spec, port))
+        self._printer.note(_address(prepared.spec, port))
         return True
 
     async def _begin(self, project: plan.Project, prepared: plan.Prepared) -> generation.Generation | None:
         self._count += 1
-        fresh = generation.Generation(self._folder, self._count, click.echo)
+        fresh = generation.Generation(self._folder, self._count, self._printer.out)
         try:
             await fresh.start(project, self._debuggable(prepared), self._overrides())
             if await fresh.ready():
@@ -199,16 +200,17 @@ class Loop:
         await self._relay.close()
 
 
-def _note(text: str) -> None:
-    click.echo(click.style("cortex: ", dim=True) + text, err=True)
-
-
 def _address(spec: dict[str, Any], port: int) -> str:
     return f"serving http://{_HOST}:{port}{spec['networking']['endpoint']} (and /)"
 
 
 async def serve(options: Options) -> int:
     """Runs until it is told to stop; returns the exit status."""
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cortex-run-", ignore_cleanup_errors=True))
-        return await Loop(options, pathlib.Path(folder)).run()
+    said, status = printer.Printer(), 1
+    try:
+        with tempfile.TemporaryDirectory(prefix="cortex-run-", ignore_cleanup_errors=True) as folder:
+            status = await Loop(options, pathlib.Path(folder), said).run()
+        return status
+    finally:
+        if not await asyncio.to_thread(said.close, _LAST_WORDS_SECONDS):
+            os._exit(status)  # Python would wait for whoever does not read
