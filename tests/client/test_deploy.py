@@ -52,6 +52,12 @@ def test_sample_json_is_in_the_command_to_paste(cortex: Cortex, project: pathlib
     assert cortex("deploy", str(project)).err.rstrip().endswith(f"-d @{project}/sample.json")
 
 
+def test_a_service_of_its_own_is_tried_by_grpcurl(cortex: Cortex, project: pathlib.Path) -> None:
+    (project / "shop.proto").write_text('syntax = "proto3"; package shop; service Texts {}')
+    (project / "cortex.yaml").write_text(YAML + "    protobuf_path: shop.proto\n")
+    assert cortex("deploy").err.splitlines()[-1] == "grpcurl -plaintext -H 'cortex-api: iris' 127.0.0.1:1 list"
+
+
 def test_dotenv_is_exported_and_never_shown(cortex: Cortex, plane: ControlPlane, project: pathlib.Path) -> None:
     (project / ".env").write_text("TOKEN=hunter2\nMODE=from-env\n")
     (project / "cortex.yaml").write_text(YAML + "    env: {MODE: from-yaml}\n")

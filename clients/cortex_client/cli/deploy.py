@@ -111,9 +111,22 @@ def _show(made: "list[Deployment]", file: pathlib.Path, form: str, *, routed: bo
     folder = file if file.is_dir() else file.parent
     for deployment in made:
         if deployment.url and routed:
-            output.note(curl(deployment.url, folder))
+            grpc = deployment.api.spec.predictor.protobuf_path and not (folder / "sample.json").is_file()
+            output.note(grpcurl(deployment) if grpc else curl(deployment.url, folder))
         elif not routed:
             output.note(f"{deployment.name} is on its way; follow it with `cortex get {deployment.name} -w`")
+
+
+def grpcurl(deployment: "Deployment") -> str:
+    """For a service of the API's own, which JSON cannot call: a command that tells what it offers."""
+    import urllib.parse
+
+    from cortex_client import names
+
+    address = urllib.parse.urlsplit(deployment.url).netloc
+    namespace = names.namespace_of(deployment.api.name)
+    name = deployment.name if namespace == names.DEFAULT_NAMESPACE else f"{namespace}/{deployment.name}"
+    return f"grpcurl -plaintext -H {shlex.quote(f'cortex-api: {name}')} {shlex.quote(address)} list"
 
 
 def curl(url: str, folder: pathlib.Path) -> str:
