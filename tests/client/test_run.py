@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import struct
@@ -131,6 +132,32 @@ def test_an_edit_within_the_second_of_the_one_before_is_seen(project: pathlib.Pa
         run.until("serving", 2)
         with httpx.Client(base_url=run.client.base_url, verify=False) as client:
             assert client.post("/", json=1).json()["version"] == 2
+
+
+def test_a_folder_that_is_another_one_is_watched_too(project: pathlib.Path) -> None:
+    """As after a checkout of a branch without the project and back, or a link that is turned."""
+    link = project.parent / "link"
+    link.symlink_to(project)
+    with command.running(link, "--here") as run:
+        run.until("serving")
+        shutil.rmtree(project)
+        run.until("the version before serves on")
+        project.mkdir()
+        write(project, PREDICTOR.replace("= 1", "= 2"))
+        command.wait_for(lambda: _version(run.port) == 2)
+        other = project.parent / "other"
+        other.mkdir()
+        write(other, PREDICTOR.replace("= 1", "= 3"))
+        link.unlink()
+        link.symlink_to(other)
+        command.wait_for(lambda: _version(run.port) == 3)
+        write(other, PREDICTOR.replace("= 1", "= 4"))
+        command.wait_for(lambda: _version(run.port) == 4)
+
+
+def _version(port: int) -> object:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=command.WAIT_SECONDS, verify=False) as client:
+        return client.post("/", json=1).json()["version"]
 
 
 def _ask_on(port: int, stop: threading.Event, seen: list[int], failed: list[object]) -> None:

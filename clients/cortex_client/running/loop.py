@@ -93,7 +93,7 @@ class Loop:
 
     async def _watch(self, changed: asyncio.Event) -> None:
         try:
-            async for _ in watching.changes(self._options.file.parent.resolve()):
+            async for _ in watching.changes(self._options.file.parent.absolute()):
                 changed.set()
         except (ImportError, OSError, RuntimeError) as error:
             # Not installed, or the machine has no more watches to give.
