@@ -85,7 +85,7 @@ class Loop:
             changed = asyncio.Event()
             if self._options.reload:
                 tasks.append(group.create_task(self._watch(changed)))
-            while await self._replace(port) or self._options.reload:
+            while await self._load(port, changed) or self._options.reload:
                 await self._wait(changed)
             for task in tasks:
                 task.cancel()
@@ -125,6 +125,32 @@ class Loop:
                 self._prepared.keep()
                 kept = time.monotonic()
 
+    async def _load(self, port: int, changed: asyncio.Event) -> bool:
+        """Loads what is there. An edit of its code meanwhile begins anew, so that what hangs can be mended."""
+        later = False
+        attempt = asyncio.ensure_future(self._replace(port))
+        try:
+            while not await _first(attempt, changed):
+                changed.clear()
+                if self._outdated():
+                    await _abandon(attempt)
+                    attempt = asyncio.ensure_future(self._replace(port))
+                else:
+                    later = True
+            return attempt.result()
+        finally:
+            await _abandon(attempt)
+            if later:
+                changed.set()
+
+    def _outdated(self) -> bool:
+        """Whether the code that is being loaded has become another; one that cannot be read is looked at afterwards."""
+        try:
+            now = plan.read(self._options.file, self._options.name)
+        except (exceptions.CortexError, OSError):
+            return False
+        return self._read is not None and not now.loads_as(self._read)
+
     async def _replace(self, port: int) -> bool:
         """Brings up what the folder holds now; whatever goes wrong with that is told, and what served serves on."""
         try:
@@ -132,10 +158,10 @@ class Loop:
             if project.content == self._content:
                 return True
             self._content = project.content
+            self._printer.note("changed, loading" if self._read else f"loading {project.api.name}")
             if self._read is not None:
                 bytecode.forget(project, self._read)
             self._read = project
-            self._printer.note("changed, loading" if self._count else f"loading {project.api.name}")
             prepared = await plan.prepare(project, self._options.here, self._printer.note)
             fresh = await self._begin(project, prepared)
         except exceptions.CortexError as error:
@@ -198,6 +224,22 @@ class Loop:
             await self._serving.stop()
         await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._relay.close()
+
+
+async def _first(attempt: asyncio.Future[bool], changed: asyncio.Event) -> bool:
+    """Waits until one of the two has come; True when it was the attempt."""
+    seen = asyncio.ensure_future(changed.wait())
+    both: list[asyncio.Future[Any]] = [attempt, seen]
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        seen.cancel()
+    return attempt.done()
+
+
+async def _abandon(attempt: asyncio.Future[bool]) -> None:
+    attempt.cancel()
+    await asyncio.gather(attempt, return_exceptions=True)
 
 
 def _address(spec: dict[str, Any], port: int) -> str:

@@ -16,6 +16,9 @@ from cortex_client.project import errors, files, loader
 from cortex_client.project.errors import Position, Problem
 from cortex_client.running import programs
 
+_CODE = (".py", ".proto", ".sh")
+_DEPENDENCIES = ("requirements.txt", "conda-packages.txt")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Project:
@@ -32,6 +35,15 @@ class Project:
     @property
     def folder(self) -> pathlib.Path:
         return self.file.parent.resolve()
+
+    def loads_as(self, other: "Project") -> bool:
+        """Whether all that decides if and how it loads is the same; what else changed may be what loading writes."""
+        return (self.api.spec, self.env, self._code()) == (other.api.spec, other.env, other._code())
+
+    def _code(self) -> dict[str, str]:
+        chosen = self.api.spec.predictor.dependencies
+        dependencies = {*_DEPENDENCIES, chosen.pip, chosen.conda, chosen.shell}
+        return {name: word for name, word in self.files.items() if name.endswith(_CODE) or name in dependencies}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
