@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import struct
@@ -132,49 +131,6 @@ def test_an_edit_within_the_second_of_the_one_before_is_seen(project: pathlib.Pa
         run.until("serving", 2)
         with httpx.Client(base_url=run.client.base_url, verify=False) as client:
             assert client.post("/", json=1).json()["version"] == 2
-
-
-def test_a_folder_that_is_another_one_is_watched_too(project: pathlib.Path) -> None:
-    """As after a checkout of a branch without the project and back, or a link that is turned."""
-    link = project.parent / "link"
-    link.symlink_to(project)
-    with command.running(link, "--here") as run:
-        run.until("serving")
-        shutil.rmtree(project)
-        run.until("the version before serves on")
-        project.mkdir()
-        write(project, PREDICTOR.replace("= 1", "= 2"))
-        command.wait_for(lambda: _version(run.port) == 2)
-        other = project.parent / "other"
-        other.mkdir()
-        write(other, PREDICTOR.replace("= 1", "= 3"))
-        link.unlink()
-        link.symlink_to(other)
-        command.wait_for(lambda: _version(run.port) == 3)
-        write(other, PREDICTOR.replace("= 1", "= 4"))
-        command.wait_for(lambda: _version(run.port) == 4)
-
-
-def test_an_edit_gives_up_a_load_that_hangs(project: pathlib.Path) -> None:
-    hangs = 'import time; print("hangs"); time.sleep(1e6)'
-    write(project, PREDICTOR.replace("self.version = 1", hangs))
-    with command.running(project, "--here") as run:
-        run.until("hangs")
-        # What is no code may be written by the load itself, and waits for its end.
-        (project / "notes").write_text("x")
-        write(project, PREDICTOR.replace("= 1", "= 2"))
-        run.until("serving")
-        assert _version(run.port) == 2 and run.said.count("hangs") == 1
-        write(project, PREDICTOR.replace("self.version = 1", hangs))
-        run.until("hangs", 2)
-        assert _version(run.port) == 2
-        write(project, PREDICTOR.replace("= 1", "= 3"))
-        command.wait_for(lambda: _version(run.port) == 3)
-
-
-def _version(port: int) -> object:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=command.WAIT_SECONDS, verify=False) as client:
-        return client.post("/", json=1).json()["version"]
 
 
 def _ask_on(port: int, stop: threading.Event, seen: list[int], failed: list[object]) -> None:
