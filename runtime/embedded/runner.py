@@ -103,6 +103,8 @@ class Embedded:
         try:
             crew = await self._gather_crew(entry)
         except LoadError as error:
+            if (serving := self._crews.get(entry.name)) is not None:
+                lay_out(serving.entry.source, self._folder)  # a process of it that dies is started again from there
             if not replaces:
                 entry.state, entry.reason = "UNAVAILABLE", str(error)
                 entry.gate.give_up(errors.NOT_READY)

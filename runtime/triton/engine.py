@@ -7,7 +7,7 @@ queue, its deadline, and what is told about models.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from runtime import errors
@@ -39,11 +39,13 @@ class Runner(Protocol):
 
 
 class RepositoryEngine:
-    """Serves the models of a catalog. `reader` finds the newest files of a model for `load`; it raises InferError."""
+    """Serves the models of a catalog. `reader` lends the newest files of a model for `load`; it raises InferError."""
 
     reads_bytes = False  # Triton's stub and our own host trust what they are told of them
 
-    def __init__(self, catalog: Catalog, reader: Callable[[str], Awaitable[Source]]) -> None:
+    def __init__(
+        self, catalog: Catalog, reader: Callable[[str], contextlib.AbstractAsyncContextManager[Source]]
+    ) -> None:
         self.catalog = catalog
         # What is done around each inference: a span, where traces are on.
         self.around: Callable[[InferRequest], contextlib.AbstractContextManager[None]] = _nothing
@@ -126,14 +128,14 @@ class RepositoryEngine:
         unknown = sorted(set(parameters) - {"config"})
         if unknown:
             raise InferError(400, f"load takes `config` only, not {unknown[0]!r}; a model's files come from its source")
-        source = await self._reader(model)
-        if "config" in parameters:
-            try:
-                config = model_config.from_json(str(parameters["config"]))
-            except model_config.Invalid as error:
-                raise InferError(400, str(error)) from None
-            source = Source(source.name, source.versions, config)
-        await self.put(source)
+        async with self._reader(model) as source:
+            if "config" in parameters:
+                try:
+                    config = model_config.from_json(str(parameters["config"]))
+                except model_config.Invalid as error:
+                    raise InferError(400, str(error)) from None
+                source = Source(source.name, source.versions, config)
+            await self.put(source)
 
     async def put(self, source: Source) -> None:
         """Takes a new model, or new files of an old one, into service. Until they are up the old ones serve, and when

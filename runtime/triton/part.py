@@ -5,13 +5,14 @@ which asks for them through its client.
 """
 
 import asyncio
+import contextlib
 import functools
 import os
 import pathlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from runtime import guard, logs, tracing, user_python
@@ -48,14 +49,15 @@ class ModelServer:
         self._watch = watch
         self._changed = changed
         self._catalog = Catalog(settings.max_concurrency)
-        self.engine = RepositoryEngine(self._catalog, self._read)
+        self.engine = RepositoryEngine(self._catalog, self._reading)
         self._runner: Any = None
         if spans is not None:
             self.engine.around = functools.partial(spans.inference, is_served=settings.predictor_type == "triton")
         self._relay: SpanRelay | None = None
         self._models: Repository | None = None
         self._residents: Residents | None = None
-        self._held: dict[str, Resolved] = {}
+        self._held: dict[str, Resolved] = {}  # the files that serve
+        self._tried: dict[str, str] = {}  # the generation last read of each model, fit to serve or not
         self._folder = pathlib.Path()
         self._started = False
         self._turn = asyncio.Event()
@@ -176,7 +178,8 @@ class ModelServer:
         sources = []
         for name in models.catalog.names:
             try:
-                sources.append(await self._read(name))
+                async with self._reading(name) as source:
+                    sources.append(source)
             except InferError as error:
                 self._catalog.broke(repository.Broken(name, str(error)))
         await self.engine.declare(sources)
@@ -228,41 +231,53 @@ class ModelServer:
         seen = models.sequence
         while True:
             seen = await models.changed(seen)
-            for name in set(self._held) - set(models.catalog.names):
+            for name in set(self._tried) - set(models.catalog.names):
                 self._log.say("info", f"model {name} is gone")
+                del self._tried[name]
                 await self.engine.remove(name)
-                models.release(self._held.pop(name))
+                if (held := self._held.pop(name, None)) is not None:
+                    models.release(held)
             for name in models.catalog.names:
-                held = self._held.get(name)
-                if held is None or models.find(name).generation != held.generation:
-                    await self._swap(name)
+                with contextlib.suppress(ModelError):  # it went while another one was loaded
+                    if models.find(name).generation != self._tried.get(name):
+                        await self._swap(name)
 
     async def _swap(self, name: str) -> None:
         try:
-            await self.engine.put(await self._read(name))
+            async with self._reading(name) as source:
+                await self.engine.put(source)
             self._log.say("info", f"model {name} was loaded")
         except InferError as error:
             self._log.say("error", str(error))
 
-    async def _read(self, name: str) -> Source:
-        """The newest files of a model of `type: triton`, pinned. Raises InferError."""
+    @contextlib.asynccontextmanager
+    async def _reading(self, name: str) -> AsyncIterator[Source]:
+        """The newest files of a model of `type: triton`. Those that served are let go of once these do: a server that
+        has to be replaced reads them again. Raises InferError."""
         assert self._models is not None
         try:
             resolved = await self._models.resolve(name)
         except ModelError as error:
             reason = "NOT_FOUND" if error.status == 404 else "DEPENDENCY_UNAVAILABLE"
             raise InferError(error.status, str(error), reason) from None
+        self._tried[name] = resolved.generation
         try:
-            source = await asyncio.to_thread(repository.read, pathlib.Path(resolved.path), _target(self._settings))
-            source = Source(name, source.versions, source.config)
-            source = neuron.placed(source, self._settings.neuron_cores, self._settings.processes)
-        except (model_config.Invalid, OSError) as error:
+            yield await self._source(name, resolved)
+        except BaseException:
             self._models.release(resolved)
-            raise InferError(400, str(error)) from None
+            raise
+        self._models.loaded(resolved)
         old, self._held[name] = self._held.get(name), resolved
         if old is not None:
             self._models.release(old)
-        return source
+
+    async def _source(self, name: str, resolved: Resolved) -> Source:
+        try:
+            source = await asyncio.to_thread(repository.read, pathlib.Path(resolved.path), _target(self._settings))
+            source = Source(name, source.versions, source.config)
+            return neuron.placed(source, self._settings.neuron_cores, self._settings.processes)
+        except (model_config.Invalid, OSError) as error:
+            raise InferError(400, str(error)) from None
 
     def _fail(self, reason: str, text: str) -> None:
         self._log.say("error", text)

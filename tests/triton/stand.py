@@ -124,10 +124,11 @@ async def running(
     else:
         runner = Embedded(using, env, folder / "embedded", catalog, log, watch, lambda: None, load_timeout=60)
 
-    async def read(name: str) -> repository.Source:
+    @contextlib.asynccontextmanager
+    async def read(name: str) -> AsyncIterator[repository.Source]:
         if name not in [path.name for path in root.iterdir()]:
             raise InferError(404, f"no model {name!r}", "NOT_FOUND")
-        return repository.read(root / name)
+        yield repository.read(root / name)
 
     engine = RepositoryEngine(catalog, read)
     engine.equip(runner, intro)

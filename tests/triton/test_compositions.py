@@ -114,3 +114,32 @@ def test_a_repository_in_an_object_store(tmp_path: pathlib.Path, store: object_s
         replica.wait_for(lambda: answer("double", "y") == 15.0)
         replica.wait_for(lambda: answer("chain", "z") == 150.0)
         assert answer("asker", "y") == 16.0
+
+
+@pytest.mark.parametrize("engine", replicas.ENGINES)
+def test_broken_new_files_leave_the_old_ones_to_a_successor(
+    engine: str, tmp_path: pathlib.Path, store: object_store.Store
+) -> None:
+    code = (stand.REPOSITORY / "double/1/model.py").read_text()
+    store.put("bucket", "models/double/config.pbtxt", (stand.REPOSITORY / "double/config.pbtxt").read_bytes())
+    store.put("bucket", "models/double/1/model.py", code.encode())
+    predictor = {"models": {"dir": "s3://bucket/models", "poll_interval": "100ms"}}
+    config, environ = {"modelCacheDir": str(tmp_path / "cache")}, replicas.environ(engine) | store.environ()
+    with replicas.serving(tmp_path, engine, [], predictor=predictor, config=config, environ=environ) as api:
+        sent = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [1.5]}]}
+
+        def answer() -> float:
+            reply = api.client.post("/v2/models/double/infer", json=sent)
+            told = {each["name"]: each["data"][0] for each in reply.json().get("outputs", ())}
+            return float(told.get("y", 0))
+
+        assert answer() == 3.0
+        store.put("bucket", "models/double/1/model.py", b"this is no python")
+        assert "what was there before serves on" in api.wait_line("model 'double' cannot be loaded")["message"]
+        before = next(each["pid"] for each in api.state["workers"] if each["model"] == "double")
+        os.kill(before, signal.SIGKILL)
+        replica.wait_for(lambda: any(each["pid"] not in (0, before) for each in api.state["workers"]))
+        replica.wait_for(lambda: answer() == 3.0)
+        store.put("bucket", "models/double/1/model.py", code.replace("x * 2", "x * 10").encode())
+        replica.wait_for(lambda: answer() == 15.0)
+        replica.wait_for(lambda: len(list((tmp_path / "cache/trees").iterdir())) == 1)
