@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import IO
 
-from services.node import failures, installer, model, recipe, records, requirements
+from services.node import failures, frameworks, installer, model, recipe, records, requirements
 
 _MARKER = ".complete"
 _TELL_SECONDS = 0.1
@@ -66,6 +66,9 @@ class Environments:
         began = time.monotonic()
         source = await _copied(project, target / "source") if wanted.needs_copy else project
         progress = installer.Progress(tell)
+        if wanted.added:
+            names = (frameworks.name_of(package) for package in wanted.added)
+            tell(f"adding {', '.join(dict.fromkeys(names))}: needed, and in no file of dependencies")
         try:
             for step in recipe.steps(wanted, target / "venv", uv, installer.environment(self._environ)):
                 left = self._timeout - (time.monotonic() - began)

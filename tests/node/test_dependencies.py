@@ -298,7 +298,9 @@ async def test_an_import_that_no_file_lists_is_installed(tmp_path: pathlib.Path,
     (project / "predictor.py").write_text("import requests, tinything\n")
     spec = {"predictor": {"path": "predictor.py", "protobufPath": "service.proto"}}
     wish = dataclasses.replace(_WISH, shell_script="", spec=spec)
-    digest, python = await _environments(tmp_path).prepare(wish, project, lambda _: None)
+    told: list[str] = []
+    digest, python = await _environments(tmp_path).prepare(wish, project, told.append)
     assert all(_imports(python, name) for name in ("requests", "protobuf", "tinything"))
+    assert "adding protobuf, requests: needed, and in no file of dependencies" in told
     (project / "predictor.py").write_text("import requests, tinything  # an edit\n")
     assert (await _environments(tmp_path).prepare(wish, project, lambda _: None))[0] == digest
