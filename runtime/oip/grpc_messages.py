@@ -76,7 +76,8 @@ def _places_of(told: pb.ModelInferRequest) -> list[shared_memory.Place | None]:
     found = [shared_memory.place(given.name, _values(given.parameters)) for given in told.inputs]
     raw = told.raw_input_contents
     if raw and len(raw) != found.count(None):
-        raise InferError(400, f"there are {found.count(None)} inputs and {len(raw)} raw_input_contents")
+        text = f"there are {found.count(None)} inputs and {len(raw)} raw_input_contents"
+        raise InferError(400, f"{text}; send all inputs raw, or all typed")
     return found
 
 

@@ -58,6 +58,14 @@ def test_a_service_of_its_own_is_tried_by_grpcurl(cortex: Cortex, project: pathl
     assert cortex("deploy").err.splitlines()[-1] == "grpcurl -plaintext -H 'cortex-api: iris' 127.0.0.1:1 list"
 
 
+def test_a_model_repository_has_no_predictor_to_call(cortex: Cortex, project: pathlib.Path) -> None:
+    predictor = "{type: triton, models: {dir: models}}"
+    (project / "cortex.yaml").write_text(f"- {{name: zoo, kind: RealtimeAPI, predictor: {predictor}}}\n")
+    (project / "models").mkdir()
+    result = cortex("deploy")
+    assert (result.code, result.err.splitlines()[-1]) == (0, f"curl {result.out.strip()}/v2/models/stats"), result.err
+
+
 def test_dotenv_is_exported_and_never_shown(cortex: Cortex, plane: ControlPlane, project: pathlib.Path) -> None:
     (project / ".env").write_text("TOKEN=hunter2\nMODE=from-env\n")
     (project / "cortex.yaml").write_text(YAML + "    env: {MODE: from-yaml}\n")

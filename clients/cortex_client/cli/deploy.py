@@ -111,8 +111,7 @@ def _show(made: "list[Deployment]", file: pathlib.Path, form: str, *, routed: bo
     folder = file if file.is_dir() else file.parent
     for deployment in made:
         if deployment.url and routed:
-            grpc = deployment.api.spec.predictor.protobuf_path and not (folder / "sample.json").is_file()
-            output.note(grpcurl(deployment) if grpc else curl(deployment.url, folder))
+            output.note(command(deployment, folder))
         elif not routed:
             output.note(f"{deployment.name} is on its way; follow it with `cortex get {deployment.name} -w`")
 
@@ -129,11 +128,17 @@ def grpcurl(deployment: "Deployment") -> str:
     return f"grpcurl -plaintext -H {shlex.quote(f'cortex-api: {name}')} {shlex.quote(address)} list"
 
 
-def curl(url: str, folder: pathlib.Path) -> str:
-    """A command to paste; the payload is the project's sample.json where there is one."""
+def command(deployment: "Deployment", folder: pathlib.Path) -> str:
+    """To paste: the payload is the project's sample.json where there is one. A model repository tells of its models."""
+    from cortex.apiserver.v1 import spec_pb2
+
+    if deployment.api.spec.predictor.type == spec_pb2.PREDICTOR_TYPE_TRITON:
+        return f"curl {shlex.quote(deployment.url + '/v2/models/stats')}"
     sample = folder / "sample.json"
+    if deployment.api.spec.predictor.protobuf_path and not sample.is_file():
+        return grpcurl(deployment)
     data = f"@{sample}" if sample.is_file() else "{}"
-    return f"curl {shlex.quote(url)} -H 'content-type: application/json' -d {shlex.quote(data)}"
+    return f"curl {shlex.quote(deployment.url)} -H 'content-type: application/json' -d {shlex.quote(data)}"
 
 
 def _plan(client: "Client", file: pathlib.Path, form: str) -> int:
