@@ -9,6 +9,26 @@ from tests.conformance import oip_model
 from tests.runtime import replica
 from tests.triton import replicas
 
+SELF_TOLD = """
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(auto_complete_model_config):
+        told = auto_complete_model_config.as_dict()
+        if "x" not in [each["name"] for each in told["input"]]:
+            auto_complete_model_config.add_input({"name": "x", "data_type": "TYPE_FP32", "dims": [2]})
+        if "y" not in [each["name"] for each in told["output"]]:
+            auto_complete_model_config.add_output({"name": "y", "data_type": "TYPE_FP32", "dims": [2]})
+        auto_complete_model_config.set_max_batch_size(4)
+        auto_complete_model_config.set_dynamic_batching()
+        return auto_complete_model_config
+
+    def execute(self, requests):
+        arrays = [pb_utils.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("y", array * 2)]) for array in arrays]
+"""
+
 
 @pytest.mark.parametrize("engine", replicas.ENGINES)
 def test_a_model_repository_is_an_api(engine: str, tmp_path: pathlib.Path) -> None:
@@ -47,6 +67,19 @@ def test_a_model_repository_is_an_api(engine: str, tmp_path: pathlib.Path) -> No
         if engine == "embedded":
             assert "CORTEX_TRITON=off" in api.wait_line("the embedded engine runs the models")["message"]
         assert {process.get("model") for process in api.state["workers"]} >= {"double", "echo_text"}
+
+
+@pytest.mark.parametrize("engine", replicas.ENGINES)
+def test_a_python_model_may_tell_its_own_configuration(engine: str, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "project/models/told/1"
+    folder.mkdir(parents=True)
+    folder.joinpath("model.py").write_text(SELF_TOLD)
+    with replicas.serving(tmp_path, engine, []) as api:
+        ask = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2.5]}]}
+        reply = api.client.post("/v2/models/told/infer", json=ask)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [2, 5]}]
+        assert api.client.get("/v2/models/told").json()["inputs"][0]["shape"] == [-1, 2]
 
 
 @pytest.mark.parametrize("engine", replicas.ENGINES)

@@ -168,7 +168,8 @@ class ModelConfig:
     """What `auto_complete_config` fills in."""
 
     def __init__(self, config):
-        self._config = dict(config)
+        # Models look through these without asking whether they are there: in Triton they are.
+        self._config = {"max_batch_size": 0, "input": [], "output": [], **config}
 
     def as_dict(self):
         return self._config
