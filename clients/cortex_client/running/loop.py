@@ -5,13 +5,12 @@ import dataclasses
 import os
 import pathlib
 import signal
-import tempfile
 import time
 from typing import Any
 
 from cortex_client import exceptions
 from cortex_client.cli import exits
-from cortex_client.running import bytecode, generation, plan, printer, terminal, watching
+from cortex_client.running import bytecode, generation, plan, printer, scratch, terminal, watching
 from cortex_client.running.relay import Relay
 
 _HOST = "127.0.0.1"
@@ -250,8 +249,8 @@ async def serve(options: Options) -> int:
     """Runs until it is told to stop; returns the exit status."""
     said, status = printer.Printer(), 1
     try:
-        with tempfile.TemporaryDirectory(prefix="cortex-run-", ignore_cleanup_errors=True) as folder:
-            status = await Loop(options, pathlib.Path(folder), said).run()
+        with scratch.folder() as folder:
+            status = await Loop(options, folder, said).run()
         return status
     finally:
         if not await asyncio.to_thread(said.close, _LAST_WORDS_SECONDS):
