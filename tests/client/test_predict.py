@@ -32,6 +32,9 @@ def test_http(cortex: Cortex, tmp_path: pathlib.Path) -> None:
         ("yes", "application/octet-stream", False, "yes"),
         ("yes", "application/octet-stream", True, "yes\n"),
         ("yes\n", "text/plain", True, "yes\n"),
+        ('{"a": 1}\n{"b": 2}\n', "application/x-ndjson", False, '{"a": 1}\n{"b": 2}\n'),
+        ("no JSON", "application/json; charset=utf-8", False, "no JSON\n"),
+        ('{"a":1}', "application/problem+json", False, '{"a": 1}\n'),
     ],
 )
 def test_text_ends_its_line_and_bytes_stay_as_they_are(

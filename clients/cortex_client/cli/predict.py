@@ -1,5 +1,6 @@
 """`cortex predict`: one request from a file or stdin."""
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from cortex_client.cli import options, output
 
 if TYPE_CHECKING:
     from cortex_client.client import Client
+    from cortex_client.prediction import Prediction
 
 _MOST_BYTES = 64 * 1024 * 1024
 
@@ -75,11 +77,16 @@ def _http(client: "Client", api: str, data: bytes, timeout: float, form: str) ->
     except exceptions.PredictionFailed as error:
         error.hint = f"see `cortex logs {api} --trace {error.trace_id}`"
         raise
-    kind = reply.headers.get("content-type", "")
-    if "json" in kind:
-        _show(reply.json(), form)
-    else:
-        _show(reply.body, form, text=kind.startswith("text/"))
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    _show(_said(reply, kind), form, text=kind.startswith("text/") or "json" in kind)
+
+
+def _said(reply: "Prediction", kind: str) -> Any:
+    """What JSON says; lines of JSON, and what only calls itself JSON, as they came."""
+    if kind == "application/json" or kind.endswith("+json"):
+        with contextlib.suppress(ValueError):
+            return reply.json()
+    return reply.body
 
 
 def _show(part: Any, form: str, *, text: bool = False) -> None:
