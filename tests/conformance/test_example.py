@@ -31,3 +31,6 @@ def test_the_image_classifier_knows_a_checkerboard(tmp_path: pathlib.Path) -> No
         assert scores["shape"] == [2, 4]
         events = served.client.post("/v2/models/demo/generate", content=(FOLDER / "sample.json").read_bytes())
         assert events.json()["LABEL"] == "vertical stripes"
+        sample = (FOLDER / "sample.json").read_bytes()
+        plain = served.client.post("/", content=sample, headers={"content-type": "application/json"})
+        assert plain.json()["LABEL"] == ["vertical stripes"]

@@ -14,7 +14,7 @@ class PythonPredictor:
         pass
 
     def predict(self, payload):
-        brightness = payload["IMAGE"].astype("float32").mean(axis=-1) / 255
+        brightness = np.asarray(payload["IMAGE"], "float32").mean(axis=-1) / 255
         scores = self._softmax(self._evidence(brightness))
         return {"LABEL": LABELS[scores.argmax(axis=1)], "SCORES": scores}
 

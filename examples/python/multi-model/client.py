@@ -1,4 +1,4 @@
-"""python client.py http://localhost:8080/sentiment: asks each model of the API, and one version by its number."""
+"""python client.py http://localhost:8888/sentiment: asks each model of the API, and one version by its number."""
 
 import json
 import sys

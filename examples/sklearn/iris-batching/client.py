@@ -1,4 +1,4 @@
-"""python client.py http://localhost:8080/iris-batching: many callers at once, and one who asks for nonsense."""
+"""python client.py http://localhost:8888/iris-batching: many callers at once, and one who asks for nonsense."""
 
 import concurrent.futures
 import json
