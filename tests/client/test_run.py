@@ -255,6 +255,9 @@ def test_a_port_that_is_taken(project: pathlib.Path) -> None:
         with command.running(other, "--here", "--port", str(run.port)) as second:
             command.wait_for(second.ended)
         assert second.status == 1 and "choose another with --port" in second.said
+        with command.running(other, "--here", "--grpc-port", str(run.port)) as second:
+            command.wait_for(second.ended)
+        assert second.status == 1 and f"port {run.port} cannot be opened: Address already in use" in second.said
 
 
 def test_the_replica_ends_with_the_command(project: pathlib.Path) -> None:

@@ -54,13 +54,7 @@ class Loop:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stopped)
-        try:
-            port = await self._relay.listen(self._options.port, self._options.grpc_port)
-        except OSError as error:
-            raise exceptions.CortexError(
-                f"port {self._options.port} cannot be opened: {error.strerror or error}",
-                hint="choose another with --port; `cortex status` tells whether the platform has it",
-            ) from None
+        port = await self._relay.listen(self._options.port, self._options.grpc_port)
         working = asyncio.ensure_future(self._work(port))
         stopping = asyncio.ensure_future(self._stop.wait())
         try:

@@ -6,12 +6,16 @@ replaced keeps the connections it has until it has drained.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
+
+from cortex_client import exceptions
 
 # HTTP/2 with prior knowledge, which is how gRPC begins without TLS.
 _HTTP2 = b"PRI "
 _CHUNK = 256 * 1024
 Address = tuple[str, int]
+_Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Relay:
@@ -24,11 +28,22 @@ class Relay:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self, port: int, grpc_port: int | None) -> int:
-        """Opens the ports and returns the first one's number. Raises OSError when one is taken."""
-        self._servers.append(await asyncio.start_server(self._either, self._host, port))
+        """Opens the ports and returns the first one's number. Raises CortexError when one is taken."""
+        number = await self._open(port, self._either)
         if grpc_port is not None:
-            self._servers.append(await asyncio.start_server(self._only_grpc, self._host, grpc_port))
-        number: int = self._servers[0].sockets[0].getsockname()[1]
+            await self._open(grpc_port, self._only_grpc)
+        return number
+
+    async def _open(self, port: int, serve: _Serve) -> int:
+        try:
+            server = await asyncio.start_server(serve, self._host, port)
+        except OSError as error:
+            raise exceptions.CortexError(
+                f"port {port} cannot be opened: {os.strerror(error.errno) if error.errno else error}",
+                hint="choose another with --port or --grpc-port; `cortex status` tells whether the platform has it",
+            ) from None
+        self._servers.append(server)
+        number: int = server.sockets[0].getsockname()[1]
         return number
 
     def point(self, http: Address, grpc: Address) -> None:
