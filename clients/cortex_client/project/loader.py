@@ -83,8 +83,9 @@ def load(path: pathlib.Path) -> Project:
         problem = Problem("", Position(), "is a folder, not a file", "remove or rename it, and write the file")
         raise errors.ProjectInvalid(str(path), [problem]) from None
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise errors.ProjectInvalid(str(path), [Problem("", Position(), f"cannot be read: {reason}")]) from None
+        hint = "write it, or name the project's folder" if isinstance(error, FileNotFoundError) else ""
+        problem = Problem("", Position(), f"cannot be read: {error.strerror or error}", hint)
+        raise errors.ProjectInvalid(str(path), [problem]) from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
