@@ -24,6 +24,8 @@ def _load() -> None:
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 8):  # noqa: UP036, the user's Python may be any
+        sys.exit(f"predictors need Python 3.8 or newer; {sys.executable} is {sys.version.split()[0]}")
     _load()
     _, kind, front, *fds = sys.argv
     gc.disable()  # modules are made to stay: collections among them take time and free nothing

@@ -16,7 +16,8 @@ DATATYPES = (
     "FP64", "BF16", "BYTES",
 )  # fmt: skip
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PYTHON = re.compile(r"3\.\d{1,2}(\.\d{1,3})?")
+_PYTHON = re.compile(r"3\.(\d{1,2})(\.\d{1,3})?")
+_OLDEST_PYTHON = 8  # what runs in a worker beside the user's class needs it
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
@@ -26,8 +27,11 @@ def check(predictor: specs.Predictor) -> Iterator[Violation]:
     yield from bounds.between("predictor.threads_per_process", predictor.threads_per_process, 1, 1024)
     if predictor.log_level not in LOG_LEVELS:
         yield Violation("predictor.log_level", f"must be one of {', '.join(LOG_LEVELS)}")
-    if predictor.python_version and not _PYTHON.fullmatch(predictor.python_version):
-        yield Violation("predictor.python_version", "must be a version of Python 3 such as 3.11")
+    if predictor.python_version:
+        found = _PYTHON.fullmatch(predictor.python_version)
+        if found is None or int(found[1]) < _OLDEST_PYTHON:
+            text = f"must be a version of Python from 3.{_OLDEST_PYTHON} on, such as 3.11"
+            yield Violation("predictor.python_version", text)
     if predictor.task not in ("", *TASKS):
         yield Violation("predictor.task", "must be text-generation or embedding")
     yield from bounds.json_value("predictor.config", predictor.config)

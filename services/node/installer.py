@@ -156,7 +156,8 @@ async def run(
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
     if status != 0:
-        words = "\n".join(tail)
+        silent = "it printed nothing; `set -x` in a script shows where it ended"
+        words = "\n".join([*tail, step.advice]).strip() or silent
         raise failures.PreparationFailed(
             model.Reason.ENVIRONMENT_FAILED, f"`{step.name}` failed (status {status}):\n{words}"
         )

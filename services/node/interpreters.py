@@ -3,7 +3,10 @@
 import pathlib
 import re
 import sys
+from collections.abc import Iterable
 
+# What runs in a worker beside the user's class needs it.
+_OLDEST_MINOR = 8
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
@@ -31,10 +34,14 @@ def find(version: str, path: str) -> str:
 
 
 def versions(path: str) -> tuple[str, ...]:
-    """Minor versions that are installed, the platform's own first."""
+    """Minor versions that are installed and new enough for a worker, the platform's own first."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    others = sorted(set(_installed(path)) - {own}, key=lambda version: int(version.split(".")[1]))
+    others = sorted(_usable(_installed(path)) - {own}, key=lambda version: int(version.split(".")[1]))
     return (own, *others)
+
+
+def _usable(versions: Iterable[str]) -> set[str]:
+    return {version for version in versions if int(version.partition(".")[2]) >= _OLDEST_MINOR}
 
 
 def _installed(path: str) -> dict[str, pathlib.Path]:

@@ -36,12 +36,14 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """A command. `name` is how a failure calls it; `environ` what it gets to see; `prefix` begins its progress."""
+    """A command. A failure calls it `name`, and ends with `advice`; `environ` is what it sees; `prefix` begins its
+    progress."""
 
     name: str
     command: Sequence[str]
     environ: Mapping[str, str]
     prefix: str = ""
+    advice: str = ""
 
 
 def read(wish: model.Wish, project: pathlib.Path, environ: Mapping[str, str]) -> Recipe:
@@ -96,7 +98,12 @@ def _environment(recipe: Recipe, venv: pathlib.Path, uv: str, environ: Mapping[s
     if recipe.conda is not None:
         return Step("conda create", conda.create(recipe.conda, venv, _minor(recipe)), environ, "conda")
     seed = ["--seed"] if recipe.seeded else []
-    return Step("uv venv", [uv, "venv", "--quiet", "--no-project", *seed, "--python", recipe.base, str(venv)], environ)
+    command = [uv, "venv", "--quiet", "--no-project", *seed, "--python", recipe.base, str(venv)]
+    advice = ""
+    if recipe.base == recipe.python_version:
+        there = ", ".join(interpreters.versions(environ.get("PATH", "")))
+        advice = f"this machine has Python {there}; name one in predictor.python_version, or install {recipe.base}"
+    return Step("uv venv", command, environ, advice=advice)
 
 
 def _minor(recipe: Recipe) -> str:

@@ -21,8 +21,6 @@ _GIB = 1024**3
 _LITTLE_ROOM = 5 * _GIB
 _LITTLE_SHM = 64 * 1024**2
 _SECONDS = 10
-# Predictors run in Python 3.8 and later.
-_OLDEST_MINOR = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def survey(chosen: Settings, environ: Mapping[str, str]) -> list[Check]:
 
 
 def _pythons(environ: Mapping[str, str]) -> Check:
-    found = [v for v in interpreters.versions(environ.get("PATH", "")) if int(v.partition(".")[2]) >= _OLDEST_MINOR]
+    found = interpreters.versions(environ.get("PATH", ""))
     return Check("Python", "ok", ", ".join(found))
 
 

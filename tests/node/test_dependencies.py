@@ -111,7 +111,7 @@ async def test_what_the_script_names_is_part_of_it(tmp_path: pathlib.Path, proje
             "echo first\nls /no/such/folder\necho never\n",
             r"`dependencies.sh` failed \(status 2\):\nfirst\n.*no/such/fold",
         ),
-        ("exit 7\n", r"`dependencies.sh` failed \(status 7\)"),
+        ("exit 7\n", r"`dependencies.sh` failed \(status 7\):\nit printed nothing; `set -x`"),
         ("if then\n", "syntax error"),
         ("kill -9 $$\n", r"status -9"),
     ],

@@ -37,7 +37,7 @@ def test_the_defaults_are_within_the_bounds() -> None:
         ("predictor.processes_per_replica", [1, 100], [0, -1, 101]),
         ("predictor.threads_per_process", [1, 1024], [0, 1025]),
         ("predictor.log_level", ["debug", "error"], ["", "trace", "INFO"]),
-        ("predictor.python_version", ["", "3.11", "3.12.1"], ["2.7", "3", "3.11 "]),
+        ("predictor.python_version", ["", "3.8", "3.11", "3.12.1"], ["2.7", "3", "3.11 ", "3.7", "3.6.15"]),
         ("compute.cpu_millis", [20, 64_000], [19, 0]),
         ("compute.memory_bytes", [0, 20 * 2**20], [1, 20 * 2**20 - 1, -1]),
         ("compute.gpus", [0, 8], [-1]),
