@@ -132,6 +132,8 @@ class Executor:
         if isinstance(error, payload.Malformed):
             return refusal(400, str(error), "PAYLOAD_MALFORMED", request.request_id)
         try:
+            if (response := _carried(error)) is not None:
+                return encode.encode(response, request)
             chosen = _chosen(error)
             if chosen is not None:
                 return self._told(*chosen, request)
@@ -165,6 +167,14 @@ def _chosen(error: Any) -> tuple[int, Any, Any] | None:
     if _is_status(code) and hasattr(error, "description") and callable(getattr(error, "get_headers", None)):
         return code, error.description, error.get_headers()
     return None
+
+
+def _carried(error: Any) -> Any:
+    """The response of an exception that is one: werkzeug's, of `abort(Response(...))`, has nothing else to say. Those of
+    clients carry the response of somebody else, which is none for our caller."""
+    response = getattr(error, "response", None)
+    is_one = response is not None and callable(getattr(error, "get_response", None)) and encode.is_response(response)
+    return response if is_one else None
 
 
 def _is_status(value: Any) -> bool:

@@ -122,9 +122,10 @@ def check_class(cls: Any, taken: Collection[str] = ()) -> None:
 
 def constructor_arguments(cls: Any, offered: dict[str, Callable[[], Any]]) -> dict[str, Any]:
     """Values for what the constructor names. Raises Invalid."""
-    if cls.__init__ is object.__init__:
+    name = "__init__" if cls.__init__ is not object.__init__ else "__new__"
+    if cls.__new__ is object.__new__ and name == "__new__":
         return {}
-    names = checked(cls.__init__, "__init__", tuple(offered), skip_self=True)
+    names = checked(getattr(cls, name), name, tuple(offered), skip_self=True)
     return {name: offered[name]() for name in names}
 
 
@@ -152,6 +153,11 @@ def checked(function: Any, name: str, allowed: Sequence[str], skip_self: bool = 
         if by_name and parameter in allowed:
             found.append(parameter)
         elif not has_default:
+            if parameter in allowed:
+                text = (
+                    f"{name}() takes {parameter!r} by its place only; arguments are given by name, so take the `/` out"
+                )
+                raise Invalid(text)
             expected = ", ".join(allowed)
             raise Invalid(f"{name}() asks for {parameter!r}; it may ask for: {expected}")
     return found

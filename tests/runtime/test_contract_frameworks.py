@@ -104,6 +104,14 @@ class Handler:
     def werkzeug(self):
         raise werkzeug.exceptions.MethodNotAllowed(["PUT"], "not this way")
 
+    def aborted(self):
+        werkzeug.exceptions.abort(werkzeug.wrappers.Response("taken", 409, {"x-why": "twice"}))
+
+    def downstream(self):
+        error = ValueError("a client's, with an answer that somebody else gave")
+        error.response = werkzeug.wrappers.Response("secret", 403)
+        raise error
+
     def coded(self):
         error = ValueError("an error with a code that is no status")
         error.code = 404
@@ -196,6 +204,12 @@ def test_errors_with_a_status(replica: Replica, mode: str, status: int, detail: 
     answer = get(replica, mode, x_request_id=f"chosen-{mode}")
     assert answer.json() == {"error": detail, "detail": detail, "request_id": f"chosen-{mode}"}
     assert (answer.status_code, answer.headers[header[0]]) == (status, header[1])
+
+
+def test_an_exception_that_carries_the_response(replica: Replica) -> None:
+    answer = get(replica, "aborted")
+    assert (answer.status_code, answer.text, answer.headers["x-why"]) == (409, "taken", "twice")
+    assert get(replica, "downstream").status_code == 500
 
 
 def test_a_code_alone_is_no_status(replica: Replica) -> None:
