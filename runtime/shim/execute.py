@@ -170,8 +170,8 @@ def _chosen(error: Any) -> tuple[int, Any, Any] | None:
 
 
 def _carried(error: Any) -> Any:
-    """The response of an exception that is one: werkzeug's, of `abort(Response(...))`, has nothing else to say. Those of
-    clients carry the response of somebody else, which is none for our caller."""
+    """The response of an exception that is one: werkzeug's, of `abort(Response(...))`, has nothing else to say. Those
+    of clients carry the response of somebody else, which is none for our caller."""
     response = getattr(error, "response", None)
     is_one = response is not None and callable(getattr(error, "get_response", None)) and encode.is_response(response)
     return response if is_one else None

@@ -146,7 +146,7 @@ PREDICT = "    def predict(self, payload):\n        return 'answered'\n"
         (f"class One:\n{PREDICT}\nclass Two:\n{PREDICT}", "it has several: One, Two"),
         ("class PythonPredictor:\n    pass\n", "class PythonPredictor has neither predict() nor handle_post()"),
         ("class PythonPredictor:\n    def predict(self, body):\n        pass\n", "predict() asks for 'body'"),
-        (f"{CLASS}    def predict(self, payload, /):\n        pass\n", "arguments are given by name, so take the `/` out"),
+        (f"{CLASS}    def predict(self, payload, /):\n        pass\n", "given by name, so take the `/` out"),
         (f"{CLASS}    def __init__(self, model):\n        pass\n{PREDICT}", "__init__() asks for 'model'"),
         (f"class PythonPredictor:\n    def __init__(self, config):\n        raise ValueError('why')\n{PREDICT}", "why"),
         (f"{CLASS}    def post_predict(self, result):\n        pass\n{PREDICT}", "post_predict() asks for"),

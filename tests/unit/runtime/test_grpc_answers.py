@@ -138,5 +138,7 @@ async def test_a_scribe_that_is_closed_ends_in_the_middle_of_a_text(tmp_path: pa
     async with asyncio.timeout(30):
         with pytest.raises(InferError, match="died"):
             await asked
-    process.join(10)
-    assert process.exitcode is not None and not multiprocessing.active_children()
+    # Not by its exit code: a thread of the pool may be the one that learns it.
+    async with asyncio.timeout(30):
+        while pathlib.Path(f"/proc/{process.pid}").exists():
+            await asyncio.sleep(0.01)
