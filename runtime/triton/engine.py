@@ -6,6 +6,7 @@ queue, its deadline, and what is told about models.
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -134,7 +135,7 @@ class RepositoryEngine:
                     config = model_config.from_json(str(parameters["config"]))
                 except model_config.Invalid as error:
                     raise InferError(400, str(error)) from None
-                source = Source(source.name, source.versions, config)
+                source = dataclasses.replace(source, config=config)
             await self.put(source)
 
     async def put(self, source: Source) -> None:

@@ -1,5 +1,7 @@
 """Gives the instances of a `neuronx` model their cores of Inferentia. Pure."""
 
+import dataclasses
+
 from runtime import neuron
 from runtime.triton import model_config
 from runtime.triton.repository import Source
@@ -16,4 +18,4 @@ def placed(source: Source, cores: tuple[int, int], slots: int) -> Source:
         raise model_config.Invalid(str(error)) from None
     parameters = {**source.config.get("parameters", {}), "CORTEX_NEURON_CORES": {"string_value": told}}
     config = {**source.config, "parameters": parameters, "instance_group": [{"kind": "KIND_CPU", "count": slots}]}
-    return Source(source.name, source.versions, config)
+    return dataclasses.replace(source, config=config)

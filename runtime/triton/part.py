@@ -6,6 +6,7 @@ which asks for them through its client.
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
@@ -274,7 +275,7 @@ class ModelServer:
     async def _source(self, name: str, resolved: Resolved) -> Source:
         try:
             source = await asyncio.to_thread(repository.read, pathlib.Path(resolved.path), _target(self._settings))
-            source = Source(name, source.versions, source.config)
+            source = dataclasses.replace(source, name=name)
             return neuron.placed(source, self._settings.neuron_cores, self._settings.processes)
         except (model_config.Invalid, OSError) as error:
             raise InferError(400, str(error)) from None

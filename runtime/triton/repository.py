@@ -7,14 +7,20 @@ from typing import Any
 
 from runtime.triton import model_config
 
+_CONFIG = "config.pbtxt"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Source:
-    """Where a model comes from: a folder for each version, and what the user configured."""
+    """Where a model comes from: a folder for each version, and what the user configured.
+
+    `beside` is what lies beside these folders by its name, such as labels, inputs to warm up with and tokenizers.
+    """
 
     name: str
     versions: Mapping[int, pathlib.Path]
     config: Mapping[str, Any]
+    beside: Mapping[str, pathlib.Path] = dataclasses.field(default_factory=dict)
 
     @property
     def serving(self) -> tuple[int, ...]:
@@ -48,12 +54,17 @@ def read(folder: pathlib.Path, config_name: str = "") -> Source:
         for path in folder.iterdir()
         if path.is_dir() and is_number(path.name) and int(path.name) > 0
     }
+    beside = {
+        path.name: path
+        for path in folder.iterdir()
+        if path.name != _CONFIG and not path.name.startswith(".") and not is_number(path.name)
+    }
     chosen = folder / "configs" / f"{config_name}.pbtxt"
-    path = chosen if config_name and chosen.is_file() else folder / "config.pbtxt"
+    path = chosen if config_name and chosen.is_file() else folder / _CONFIG
     config = model_config.parse(path.read_text(), str(path)) if path.is_file() else {}
     if not versions:
         raise model_config.Invalid(f"{folder} has no version: put the model's files into {folder / '1'}")
-    return Source(folder.name, versions, config)
+    return Source(folder.name, versions, config, beside)
 
 
 def is_number(text: str) -> bool:
@@ -62,10 +73,10 @@ def is_number(text: str) -> bool:
 
 
 def lay_out(source: Source, root: pathlib.Path, config: Mapping[str, Any] | None = None) -> None:
-    """Makes the model's folder in Triton's repository show exactly the versions of `source`, by links, and `config`."""
+    """Makes the model's folder in Triton's repository show exactly what `source` has, by links, and `config`."""
     folder = root / source.name
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {str(version): path for version, path in source.versions.items()}
+    wanted = {**source.beside, **{str(version): path for version, path in source.versions.items()}}
     for entry in folder.iterdir():
         if entry.name not in wanted or entry.resolve() != wanted[entry.name].resolve():
             entry.unlink()
@@ -73,4 +84,4 @@ def lay_out(source: Source, root: pathlib.Path, config: Mapping[str, Any] | None
         if not (folder / name).exists():
             (folder / name).symlink_to(path.resolve(), target_is_directory=True)
     if config is not None:
-        (folder / "config.pbtxt").write_text(model_config.to_text(config))
+        (folder / _CONFIG).write_text(model_config.to_text(config))

@@ -83,6 +83,29 @@ def test_a_python_model_may_tell_its_own_configuration(engine: str, tmp_path: pa
 
 
 @pytest.mark.parametrize("engine", replicas.ENGINES)
+def test_what_lies_beside_the_versions_of_a_model_is_there(engine: str, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "project/models/told"
+    (folder / "1").mkdir(parents=True)
+    factor = 'float(open(args["model_repository"] + "/extra/factor.txt").read())'
+    initialize = f"    def initialize(self, args):\n        self.factor = {factor}\n\n"
+    code = SELF_TOLD.replace("    def execute", initialize + "    def execute")
+    (folder / "1/model.py").write_text(code.replace("array * 2", "array * array.dtype.type(self.factor)"))
+    (folder / "extra").mkdir()
+    (folder / "extra/factor.txt").write_text("3")
+    (folder / "names.txt").write_text("one\ntwo\n")
+    (folder / "config.pbtxt").write_text(
+        'backend: "python"\nmax_batch_size: 4\n'
+        'input [ { name: "x" data_type: TYPE_FP32 dims: [ 2 ] } ]\n'
+        'output [ { name: "y" data_type: TYPE_FP32 dims: [ 2 ] label_filename: "names.txt" } ]\n'
+    )
+    with replicas.serving(tmp_path, engine, []) as api:
+        ask = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2.5]}]}
+        reply = api.client.post("/v2/models/told/infer", json=ask)
+        assert reply.status_code == 200, reply.text
+        assert reply.json()["outputs"][0]["data"] == [3, 7.5]
+
+
+@pytest.mark.parametrize("engine", replicas.ENGINES)
 def test_a_model_that_fails_at_empty_strings_serves_and_the_log_says_so(engine: str, tmp_path: pathlib.Path) -> None:
     with replicas.serving(tmp_path, engine, ["reader"]) as api:
         api.wait_line("model reader answers a canary (zeros and empty strings) with an error")
