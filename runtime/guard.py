@@ -64,7 +64,8 @@ def _watch(fd: int, front: int) -> None:
         for group in groups:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
-        for region in _REGIONS.glob(f"cortex-{front}-*"):
-            region.unlink(missing_ok=True)
+        for pattern in (f"cortex-{front}-*", f"sem.cortex-{front}-*"):
+            for region in _REGIONS.glob(pattern):
+                region.unlink(missing_ok=True)
     finally:
         os._exit(0)

@@ -92,6 +92,9 @@ def _started() -> tuple[concurrent.futures.Executor, int]:
     """On a thread: a process takes some milliseconds to start, and some more to import what it needs."""
     import multiprocessing  # most replicas never need it
 
+    # Who kills the whole replica kills the process that would remove the semaphores, too. By this name the guard does.
+    config: dict[str, str] = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    config["semprefix"] = f"/cortex-{os.getpid()}"
     pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin)
     return pool, pool.submit(os.getpid).result()
 

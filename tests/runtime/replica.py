@@ -106,9 +106,14 @@ class Replica:
 
 def readers(served: Replica) -> list[int]:
     """The processes that read large texts for the front."""
+    return children(served, b"spawn_main")
+
+
+def children(served: Replica, word: bytes) -> list[int]:
+    """Those with that word in their command line."""
     tasks = pathlib.Path(f"/proc/{served.process.pid}/task").glob("*/children")
     pids = [int(pid) for task in tasks for pid in task.read_text().split()]
-    return [pid for pid in pids if b"spawn_main" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if word in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def read_all(sock: socket.socket) -> bytes:

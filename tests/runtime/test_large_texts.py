@@ -140,8 +140,13 @@ def test_a_reader_that_ends_is_replaced_and_none_outlives_the_front(number: int,
         assert served.client.post("/v2/models/demo/infer", json=request()).status_code == 200
         [second] = replicas.readers(served)
         assert second != first
+        shared = pathlib.Path("/dev/shm")
+        assert [*shared.glob(f"sem.cortex-{served.process.pid}-*")]
+        for tracker in replicas.children(served, b"resource_tracker"):
+            os.kill(tracker, signal.SIGKILL)  # as whoever kills all of the replica does
         served.process.kill()
         replicas.wait_for(lambda: not pathlib.Path(f"/proc/{second}/cmdline").exists() or not _line(second))
+        replicas.wait_for(lambda: not [*shared.glob(f"*cortex-{served.process.pid}-*")])
 
 
 def _line(pid: int) -> bytes:
