@@ -47,8 +47,10 @@ class Ads:
         if not first.node.id:
             raise errors.InvalidArgument("the bootstrap must give the node an id", reason="INVALID_FIELD")
         stream, wake = streams.Stream(first.node.id, _agent(first.node), self._clock.now()), asyncio.Event()
+        # Before it joins: one that has said nothing would count as a gateway that sends requests to no replica.
+        self._heard(stream, first, wake)
         self._gateway.join(stream, wake)
-        reader = asyncio.create_task(self._read(first, requests, stream, wake))
+        reader = asyncio.create_task(self._read(requests, stream, wake))
         try:
             while not reader.done():
                 wake.clear()
@@ -60,11 +62,8 @@ class Ads:
             reader.cancel()
             self._gateway.leave(stream)
 
-    async def _read(
-        self, first: Any, requests: AsyncIterator[Any], stream: streams.Stream, wake: asyncio.Event
-    ) -> None:
+    async def _read(self, requests: AsyncIterator[Any], stream: streams.Stream, wake: asyncio.Event) -> None:
         try:
-            self._heard(stream, first, wake)
             async for request in requests:
                 self._heard(stream, request, wake)
         finally:
