@@ -22,7 +22,7 @@ async def test_one_that_comes_back_is_never_taken_for_one_that_sends_requests_no
 
     stream = ads.Ads(found, clocks).stream(requests(), None)
     reading = asyncio.ensure_future(anext(stream, None))
-    seen = []
+    seen: list[object] = []
     while len(seen) < 10:
         await asyncio.sleep(0)
         view = found.view()
