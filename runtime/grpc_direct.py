@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Sequence
 
 from cortex.runtime.v1 import prediction_service_pb2 as pb
-from runtime import errors, grpc_bridge, grpc_errors, grpc_messages, http_heads, tracing
-from runtime.calls import DEFAULT_PRIORITY, Call
+from runtime import errors, grpc_bridge, grpc_errors, grpc_messages, grpc_wishes, tracing
+from runtime.calls import Call
 from runtime.dispatch import Dispatcher
 from runtime.errors import InferError
 from runtime.http_exchange import Exchange
@@ -107,31 +107,26 @@ class Predict:
             exchange.on_failure(errors.method_not_allowed(", ".join(verbs)))
         else:
             try:
-                body, content_type = grpc_messages.payload(request)
+                self._submit(exchange, request, *grpc_messages.payload(request))
             except InferError as error:
                 exchange.on_failure(error.failure)
-            else:
-                self._submit(exchange, request, body, content_type)
 
     def _submit(self, exchange: Exchange, request: pb.PredictRequest, body: bytes, content_type: str) -> None:
+        """Raises InferError."""
         call = Prediction(exchange, request, self._scribe)
         told = exchange.fields
+        own = {name.lower(): value for name, value in request.headers.items()}
         headers = {}
-        if request.headers or self._dispatcher.wants_headers:
-            headers = dict(grpc_bridge.metadata(told))
-            headers |= {name.lower(): value for name, value in request.headers.items()}
+        if own or self._dispatcher.wants_headers:
+            headers = dict(grpc_bridge.metadata(told)) | own
         traceparent = told[tracing.TRACEPARENT_FIELD]
-        if "traceparent" in request.headers:
-            traceparent = tracing.valid(request.headers["traceparent"].encode())
-        call.priority = exchange.priority
-        if "x-request-priority" in headers:
-            call.priority = http_heads.priority(headers["x-request-priority"].encode()) or DEFAULT_PRIORITY
+        if "traceparent" in own:
+            traceparent = tracing.valid(own["traceparent"].encode())
+        call.priority = grpc_wishes.priority(own, exchange.priority)
         call.body = body
         call.fields = grpc_messages.fields(request, content_type, told[4], traceparent, headers)
-        own = http_heads.seconds(request.headers.get("x-request-timeout-ms", "").encode())
-        limits = (grpc_bridge.timeout(exchange.header(b"grpc-timeout")), own or exchange.timeout)
-        asked = min((limit for limit in limits if limit is not None), default=None)
-        call.deadline = self._dispatcher.deadline(exchange.began, asked)
+        remaining = grpc_bridge.timeout(exchange.header(b"grpc-timeout"))
+        call.deadline = self._dispatcher.deadline(exchange.began, grpc_wishes.timeout(own, remaining, exchange.timeout))
         exchange.on_cancel = lambda: self._dispatcher.cancel(call)
         self._dispatcher.submit(call)
 

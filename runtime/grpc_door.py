@@ -17,6 +17,7 @@ from runtime import (
     grpc_errors,
     grpc_messages,
     grpc_pools,
+    grpc_wishes,
     http_heads,
     tracing,
 )
@@ -87,16 +88,17 @@ class Predictions:
         headers = {k: v for k, v in context.invocation_metadata() or () if isinstance(v, str)}
         attempt = headers.pop(http_heads.ATTEMPT_HEADER.decode(), "")
         failure, request, wants_json, body, content_type = errors.NO_MESSAGE, None, False, b"", ""
+        asked, priority = None, DEFAULT_PRIORITY
         try:
             limit = self._dispatcher.deadline(began, context.time_remaining())
             request, wants_json = await self._read(data, limit)
             if request is not None:
                 body, content_type = grpc_messages.payload(request)
+                headers |= {name.lower(): value for name, value in request.headers.items()}
+                asked, priority = grpc_wishes.timeout(headers, context.time_remaining()), grpc_wishes.priority(headers)
         except InferError as error:
             request = None
             failure = error.failure
-        if request is not None:
-            headers |= {name.lower(): value for name, value in request.headers.items()}
         request_id = headers.get("x-request-id", "")[:200].encode() or self._door.new_request_id()
         if request is None:
             self._door.refused(failure.status, began)
@@ -106,10 +108,7 @@ class Predictions:
         call.body = body
         traceparent = tracing.valid(headers.get("traceparent", "").encode())
         call.fields = grpc_messages.fields(request, content_type, request_id, traceparent, headers)
-        told = http_heads.seconds(headers.get("x-request-timeout-ms", "").encode())
-        asked = [limit for limit in (context.time_remaining(), told) if limit is not None]
-        call.deadline = self._dispatcher.deadline(began, min(asked, default=None))
-        call.priority = http_heads.priority(headers.get("x-request-priority", "5").encode()) or DEFAULT_PRIORITY
+        call.deadline, call.priority = self._dispatcher.deadline(began, asked), priority
         self._begin(call, len(data))
         return call
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from runtime import errors, grpc_errors, http_heads, tracing, user_service
+from runtime import errors, grpc_errors, grpc_wishes, http_heads, tracing, user_service
 from runtime.awaited import AwaitedCall
 from runtime.bodies import FREE_BYTES
 from runtime.calls import Stage
@@ -76,7 +76,7 @@ class UserService:
         told = {name: value for name, value in metadata if isinstance(value, str)}
         call = AwaitedCall(began)
         call.attempt = http_heads.attempt(told.get(http_heads.ATTEMPT_HEADER.decode(), "").encode())
-        call.deadline = self._dispatcher.deadline(began, context.time_remaining())
+        refused = self._wish(call, told, context.time_remaining())
         request_id = told.get("x-request-id", "")[:200].encode() or self._door.new_request_id()
         traceparent = tracing.valid(told.get("traceparent", "").encode())
         call.fields = [path.encode(), path.encode(), b"", _TYPE.encode(), request_id, traceparent]
@@ -86,24 +86,35 @@ class UserService:
         if call.deadline:
             call.fields += (DEADLINE.encode(), b"%.6f" % call.deadline)
         call.body = data
-        self._begin(call)
+        self._begin(call, refused)
         return call
 
-    def _begin(self, call: AwaitedCall) -> None:
+    def _wish(self, call: AwaitedCall, told: Mapping[str, str], remaining: float | None) -> errors.Failure | None:
+        """Takes deadline and priority, or tells what is wrong with them."""
+        try:
+            asked = grpc_wishes.timeout(told, remaining)
+            call.priority = grpc_wishes.priority(told)
+        except errors.InferError as error:
+            return error.failure
+        call.deadline = self._dispatcher.deadline(call.began, asked)
+        return None
+
+    def _begin(self, call: AwaitedCall, refused: errors.Failure | None) -> None:
         size, bodies = len(call.body), self._door.bodies
-        if size <= FREE_BYTES:
-            self._dispatcher.submit(call)
-        elif bodies.full:
-            self._door.refused(errors.BODIES_FULL.status, call.began)
-            call.on_failure(errors.BODIES_FULL)
-            call.stage = Stage.DONE
-        else:
+        if refused is None and size > FREE_BYTES and bodies.full:
+            refused = errors.BODIES_FULL
+        if refused is not None:
+            self._door.refused(refused.status, call.began)
+            call.on_failure(refused)
+            call.stage, call.body = Stage.DONE, b""
+            return
+        if size > FREE_BYTES:
             bodies.keep(None, size)
-            self._dispatcher.submit(call)
+        self._dispatcher.submit(call)
 
     def _end(self, call: AwaitedCall) -> None:
         self._dispatcher.cancel(call)
-        if len(call.body) > FREE_BYTES and call.failure is not errors.BODIES_FULL:
+        if len(call.body) > FREE_BYTES:  # what was refused has none any more
             self._door.bodies.give_back(len(call.body))
 
 

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf import message
 
 from cortex.inference.v2 import grpc_inference_service_pb2 as pb
-from runtime import errors, grpc_errors, http_heads, tracing
+from runtime import errors, grpc_errors, grpc_wishes, http_heads, tracing
 from runtime.bodies import FREE_BYTES
 from runtime.config import Settings
 from runtime.http_door import HttpDoor
@@ -189,7 +189,8 @@ class InferenceService:
             request, places = messages.request(told, lambda: self._regions_for(visitor))
             if places:
                 self._regions_for(visitor)
-            limits = [limit for limit in (self._settings.request_timeout, remaining) if limit]
+            asked = grpc_wishes.timeout(visitor.headers, remaining)
+            limits = [limit for limit in (self._settings.request_timeout, asked) if limit]
             deadline = began + min(limits) if limits else 0.0
             request.deadline = parameters.deadline(request.parameters, began, deadline)
         except InferError as error:

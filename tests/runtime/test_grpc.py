@@ -101,6 +101,27 @@ def test_bytes_in_bytes_out_and_the_request_id(stub: pb_grpc.PredictionServiceSt
     assert ("x-request-id", "mine") in [(key, found) for key, found in call.initial_metadata()]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("x-request-timeout-ms", "soon"), "must be a positive number of milliseconds"),
+        (("x-request-priority", "0"), "must be a digit from 1"),
+    ],
+)
+def test_what_is_no_time_limit_and_no_priority_is_refused(
+    stub: pb_grpc.PredictionServiceStub, asked: tuple[str, str], told: str
+) -> None:
+    for call in (
+        lambda: stub.Predict(pb.PredictRequest(body=b"a"), metadata=(asked,)),
+        lambda: stub.Predict(pb.PredictRequest(body=b"a", headers=dict([asked]))),
+        lambda: list(stub.PredictStream(pb.PredictRequest(body=b"a"), metadata=(asked,))),
+    ):
+        refused: Any
+        with pytest.raises(grpc.RpcError) as refused:
+            call()
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT and told in refused.value.details()
+
+
 def test_streams(stub: pb_grpc.PredictionServiceStub) -> None:
     request = pb.PredictRequest(body=b"", query_params={"mode": "stream"})
     whole = "".join(f"part {index} " for index in range(100)).encode()

@@ -234,6 +234,8 @@ def test_a_deadline_and_a_caller_who_leaves(replica: Replica, stub: Stub) -> Non
     with pytest.raises(grpc.RpcError) as late:
         stub.Count(stub.Text(text="spin"), timeout=0.3)
     assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    seen = stub.Count(stub.Text(text="a"), metadata=(("x-request-timeout-ms", "9000"),)).part.seen
+    assert 0 < float(seen["left"]) <= 9
     call = stub.Words(stub.Text(text="endless"))
     assert len(next(call).word) == 100_000
     call.cancel()

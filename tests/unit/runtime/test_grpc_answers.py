@@ -105,7 +105,6 @@ async def test_a_scribe_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatc
         (2.0, "", {"grpc_timeout": b"1S"}, 1.0),
         (2.0, "", {"grpc_timeout": b"3S"}, 2.0),
         (None, "500", {"grpc_timeout": b"3S"}, 0.5),
-        (None, "nonsense", {"grpc_timeout": b"3S"}, 3.0),
     ],
 )
 async def test_the_earliest_deadline_counts(
@@ -124,6 +123,14 @@ async def test_the_earliest_deadline_counts(
     exchange: Any = Exchange(request, timeout, **headers)
     assert grpc_direct.Predict(dispatcher, 1000, scribe.Scribe())(exchange)
     assert asked == [deadline]
+
+
+@pytest.mark.parametrize("asked", [{"X-Request-Timeout-Ms": "nonsense"}, {"x-request-priority": "11"}])
+async def test_a_message_that_asks_for_what_cannot_be_is_refused(asked: dict[str, str]) -> None:
+    dispatcher: Any = types.SimpleNamespace(verbs=("POST",), wants_headers=False, deadline=None)
+    exchange: Any = Exchange(pb.PredictRequest(body=b"1", headers=asked))
+    assert grpc_direct.Predict(dispatcher, 1000, scribe.Scribe())(exchange)
+    assert (await exchange.ended).status == 400
 
 
 async def test_a_scribe_that_is_closed_ends_in_the_middle_of_a_text(tmp_path: pathlib.Path) -> None:
