@@ -8,6 +8,7 @@ import contextvars
 import functools
 import socket
 import time
+import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -230,14 +231,14 @@ class Engine(asyncio.Protocol):
 
     async def _hook(self, hook: signature.Method, function: Callable[[], Any]) -> Any:
         made = function() if hook.is_async else await self._in_thread(function)
-        return await made if asyncio.iscoroutine(made) else made
+        return await _settled(made)
 
     async def call(self, function: Callable[..., Any], arguments: dict[str, Any], *, is_async: bool) -> Any:
         if is_async:
             result = function(**arguments)
             return result if hasattr(result, "__anext__") else await result
         result = await self._in_thread(lambda: function(**arguments))
-        return await result if asyncio.iscoroutine(result) else result  # a plain function around one that is not
+        return await _settled(result)  # of a plain function around one that is not
 
     def is_over(self, job: TaskJob, error: BaseException) -> bool:
         """Whether it is we who cancelled, so that nobody waits for an answer."""
@@ -337,6 +338,11 @@ class Engine(asyncio.Protocol):
         else:
             self._transport.write(frames.pack_start(kind, number, head, len(body)))
             self._transport.write(body)
+
+
+async def _settled(outcome: Any) -> Any:
+    """Not by asyncio's own test, to which generators are coroutines before Python 3.12."""
+    return await outcome if type(outcome) is types.CoroutineType else outcome
 
 
 async def _next(items: Any) -> Any:

@@ -1,6 +1,7 @@
 """Generators as answers, async predictors, verbs of a Handler, and callers who leave."""
 
 import json
+import pathlib
 from collections.abc import Iterator
 
 import pytest
@@ -112,6 +113,20 @@ def test_server_sent_events_for_who_accepts_them(replica: Replica) -> None:
     assert named.text == 'event: tick\nid: 7\ndata: one\n\ndata: {"two":2}\n\ndata: three\ndata: lines\n\n'
     broken = replica.raw(b"POST /?mode=broken HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n")
     assert b"event: error" in broken
+
+
+def test_a_plain_generator_beside_async_methods(tmp_path: pathlib.Path) -> None:
+    source = """
+    class Handler:
+        async def handle_get(self):
+            return 1
+
+        def handle_post(self):
+            yield "a"
+            yield "b"
+    """
+    with running(tmp_path, source) as replica:
+        assert replica.client.post("/").text == "ab"
 
 
 def test_the_head_of_a_stream_that_never_ends(replica: Replica) -> None:
