@@ -150,3 +150,5 @@ def _send(engine: Engine, job: TaskJob, items: list[batches.Item], head: bytes) 
         job.released = True
         parts.insert(0, frames.pack(frames.RELEASE, job.number, head))
     engine.write(b"".join(parts))
+    if job.released:
+        engine.leave_turn(job)

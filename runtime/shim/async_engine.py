@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import contextvars
 import functools
 import socket
 import time
@@ -12,7 +10,7 @@ import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
-from . import async_batches, control, encode, frames, lag, logs, signature, stream
+from . import async_batches, async_threads, control, encode, frames, lag, logs, signature, stream, turns
 from .execute import Executor, fields, run_after, split
 from .payload import Request
 
@@ -32,6 +30,7 @@ class TaskJob(control.Job):
         self._parked = False
         self.task: asyncio.Task[None] | None = None
         self.released = False
+        self.has_turn = False
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -86,7 +85,8 @@ class Engine(asyncio.Protocol):
         self._decoder = frames.Decoder(registry.bodies)
         self._transport: Any = None
         self._loop = asyncio.get_running_loop()
-        self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._turns = turns.Turns(threads)
+        self._pools = async_threads.Pools(threads, registry.came_back)
         self._jobs: dict[int, TaskJob] = {}
         self._lag = lag.Watchdog(self._loop, lambda: bool(self._jobs))
         self._batch: async_batches.Incoming | None = None
@@ -105,6 +105,7 @@ class Engine(asyncio.Protocol):
             if kind == frames.GO:
                 job = self._jobs.get(number)
                 if job is not None:
+                    self._take_turn(job)
                     job.go(frames.CREDIT_HEAD.unpack(head)[0])
             elif kind == frames.BATCH:
                 self._batch = async_batches.Incoming(number, frames.COUNT_HEAD.unpack(head)[0])
@@ -112,9 +113,16 @@ class Engine(asyncio.Protocol):
                 self._batch.members.append((number, head, body))
                 if self._batch.whole:
                     batch, self._batch = self._batch, None
-                    async_batches.begin(self, batch)
+                    self._in_turn(functools.partial(async_batches.begin, self, batch))
             else:
-                self._begin(number, head, body)
+                self._in_turn(functools.partial(self._begin, number, head, body))
+
+    def _in_turn(self, begin: Callable[[], None]) -> None:
+        """What has to be prepared first begins at once, and waits for its permit then."""
+        if self.executor.contract.pre is not None:
+            begin()
+        else:
+            self._turns.wait(begin)
 
     def _begin(self, number: int, head: bytes, body: bytes) -> None:
         job = TaskJob(number, self._loop)
@@ -134,6 +142,8 @@ class Engine(asyncio.Protocol):
 
     def start(self, job: TaskJob, work: Coroutine[Any, Any, None]) -> None:
         self._jobs[job.number] = job
+        if self.executor.contract.pre is None:
+            self._take_turn(job)
         self._lag.wake()
         job.task = self._loop.create_task(work)
         # Not in a `finally` of the task: one cancelled before its first step never runs.
@@ -141,6 +151,17 @@ class Engine(asyncio.Protocol):
 
     def park(self, job: TaskJob) -> None:
         self.send(frames.PARKED, job.number, frames.CREDIT_HEAD.pack(job.sent))
+        self.leave_turn(job)
+
+    def _take_turn(self, job: TaskJob) -> None:
+        job.has_turn = True
+        self._turns.take()
+
+    def leave_turn(self, job: TaskJob) -> None:
+        """Its permit is on the way back."""
+        if job.has_turn:
+            job.has_turn = False
+            self._turns.leave()
 
     async def _serve(self, job: TaskJob, request: Request) -> None:
         logs.current.set(request)
@@ -156,6 +177,8 @@ class Engine(asyncio.Protocol):
                 flags = 0 if job.released else frames.HELD
                 head = frames.response_head(answer.status, flags, _micros(began), fields(answer))
                 self.send(frames.RESPONSE, job.number, head, answer.body)
+                if job.released:
+                    self.leave_turn(job)
         except asyncio.CancelledError:
             after = ()  # nobody waits for this answer any more
         finally:
@@ -186,6 +209,7 @@ class Engine(asyncio.Protocol):
         if not job.released:
             job.released = True
             self.send(frames.RELEASE, job.number, head)
+            self.leave_turn(job)
 
     def _done(self, job: TaskJob, task: asyncio.Task[None]) -> None:
         self._jobs.pop(job.number, None)
@@ -194,6 +218,7 @@ class Engine(asyncio.Protocol):
             self.executor.report(task.exception() or RuntimeError())
         if not job.released or job.cancelled:
             self.send(frames.RELEASE, job.number)
+        self.leave_turn(job)
 
     async def _answer(self, job: TaskJob, request: Request) -> encode.Encoded:
         try:
@@ -215,7 +240,7 @@ class Engine(asyncio.Protocol):
         method, arguments = self.executor.prepare(request)
         hook = self.executor.contract.pre
         if hook is not None:
-            value = await self._hook(hook, lambda: self.executor.pre(arguments, request))
+            value = await _hook(hook, lambda: self.executor.pre(arguments, request), self._pools.before)
             if "payload" in arguments:
                 arguments["payload"] = value
         return method, arguments
@@ -226,41 +251,19 @@ class Engine(asyncio.Protocol):
         if hook is None:
             return self.executor.finish(result, arguments, request)
         result, callback = split(result)
-        result = await self._hook(hook, lambda: self.executor.post(result, arguments, request))
+        result = await _hook(hook, lambda: self.executor.post(result, arguments, request), self._pools.behind)
         return self.executor.encoded(result, callback, arguments, request)
-
-    async def _hook(self, hook: signature.Method, function: Callable[[], Any]) -> Any:
-        made = function() if hook.is_async else await self._in_thread(function)
-        return await _settled(made)
 
     async def call(self, function: Callable[..., Any], arguments: dict[str, Any], *, is_async: bool) -> Any:
         if is_async:
             result = function(**arguments)
             return result if hasattr(result, "__anext__") else await result
-        result = await self._in_thread(lambda: function(**arguments))
+        result = await self._pools.methods.run(lambda: function(**arguments))
         return await _settled(result)  # of a plain function around one that is not
 
     def is_over(self, job: TaskJob, error: BaseException) -> bool:
         """Whether it is we who cancelled, so that nobody waits for an answer."""
         return isinstance(error, asyncio.CancelledError) and (job.cancelled or self.closed.is_set())
-
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        context = contextvars.copy_context()
-        future = self._loop.run_in_executor(self._pool, lambda: context.run(self._step, function))
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # A thread cannot be taken back; the permit stays taken until it is done.
-            await asyncio.wait([future])
-            raise
-
-    def _step(self, function: Callable[[], Any]) -> Any:
-        try:
-            return function()
-        except (StopIteration, GeneratorExit) as error:  # neither gets through a future: its caller would wait for ever
-            raise RuntimeError(f"{type(error).__name__} was raised outside of a generator") from error
-        finally:
-            self.registry.came_back()
 
     async def _stream(self, job: TaskJob, request: Request, answer: encode.Encoded, began: int) -> None:
         items = answer.chunks
@@ -304,7 +307,7 @@ class Engine(asyncio.Protocol):
     async def _threaded(self, items: Any) -> AsyncIterator[Any]:
         """A plain generator beside async methods: each step runs on a thread."""
         while True:
-            item = await self._in_thread(lambda: next(items, _END))
+            item = await self._pools.methods.run(lambda: next(items, _END))
             if item is _END:
                 return
             yield item
@@ -315,7 +318,7 @@ class Engine(asyncio.Protocol):
             if any(asyncio.iscoroutinefunction(way) for way in (function, getattr(function, "__call__", None))):  # noqa: B004
                 await after()
             else:
-                await self._in_thread(functools.partial(run_after, after))
+                await self._pools.after.run(functools.partial(run_after, after))
         except BaseException as error:
             self.executor.report(error)
 
@@ -338,6 +341,11 @@ class Engine(asyncio.Protocol):
         else:
             self._transport.write(frames.pack_start(kind, number, head, len(body)))
             self._transport.write(body)
+
+
+async def _hook(hook: signature.Method, function: Callable[[], Any], threads: async_threads.Threads) -> Any:
+    made = function() if hook.is_async else await threads.run(function)
+    return await _settled(made)
 
 
 async def _settled(outcome: Any) -> Any:

@@ -40,6 +40,8 @@ class Engine:
         self._out = out
         self._parked: dict[int, Any] = {}
         self.aside = aside.Aside(max(4, threads), _BACKLOG, "cortex-aside")
+        # What follows replies may take its time: no answer waits for it.
+        self._following = aside.Aside(max(4, threads), _BACKLOG, "cortex-after")
         self._source: Any = sync_intake.Reader(sock, registry.bodies)
         if executor.contract.pre is not None:
             self._source = sync_intake.Preparing(self._source, self, threads)
@@ -67,6 +69,7 @@ class Engine:
     def finish(self) -> None:
         """Waits for what still runs beside the permits."""
         self.aside.join()
+        self._following.join()
 
     def park(self, number: int, parked: Any, sent: int) -> None:
         """Gives the permit back; an executing thread calls `parked.go` when the front grants it again."""
@@ -151,7 +154,10 @@ class Engine:
                 sync_streams.Stream(self, job, request, answer).run()
                 return
             self._reply(job, answer, 0, began)
-            self._after([(request, answer)])
+            if answer.after and self._following.reserve():
+                self._following.run(self._after, [(request, answer)])
+            else:
+                self._after([(request, answer)])
         except Cancelled:
             self.drop(job)
             self.end(request)
@@ -170,12 +176,12 @@ class Engine:
 
     def settle(self, number: int, replies: Replies, head: bytes = b"") -> None:
         """Gives the permit back; what is to run after the replies keeps it only where nothing else is free."""
-        aside = any(answer.after for _, answer in replies) and self.aside.reserve()
+        aside = any(answer.after for _, answer in replies) and self._following.reserve()
         if not aside:
             self._after(replies)
         self.send(frames.RELEASE, number, head)
         if aside:
-            self.aside.run(self._after, replies)
+            self._following.run(self._after, replies)
 
     def _after(self, replies: Replies) -> None:
         for request, answer in replies:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import pathlib
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -61,12 +62,18 @@ ASYNC = (
     .replace("time.sleep(", "await __import__('asyncio').sleep(")
     .replace("            wait(", "            await wait(")
 )
-ASYNC = ASYNC.replace("    async def items", "    async def items")
+# Plain hooks around an async method.
+MIXED = SYNC.replace("    def predict", "    async def predict").replace(
+    '            wait(query_params["predict"])',
+    """            while not (HERE / query_params["predict"]).exists():
+                await __import__('asyncio').sleep(0.002)""",
+)
+SOURCES = {"sync": SYNC, "async": ASYNC, "mixed": MIXED}
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=list(SOURCES))
 def replica(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replica]:
-    source = SYNC if request.param == "sync" else ASYNC
+    source = SOURCES[request.param]
     with running(tmp_path_factory.mktemp("permits"), source) as found:
         yield found
 
@@ -104,6 +111,41 @@ def test_a_hook_that_waits_holds_no_permit(replica: Replica, hook: str) -> None:
         assert slow.result().json()["posted"] == "slow"
     if hook == "after":
         replica.wait_line("after ended slow")
+
+
+def test_no_answer_waits_for_what_follows_others(replica: Replica) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        names = [f"follows {n}" for n in range(8)]
+        slow = [pool.submit(replica.client.post, "/", json=name, params={"after": "go"}) for name in names]
+        assert [answer.result().json()["posted"] for answer in slow] == names
+        replica.wait_line("after began")
+        assert ask(replica, "quick")["posted"] == "quick"
+        go(replica, "go")
+        for name in names:
+            replica.wait_line(f"after ended {name}")
+
+
+def test_an_async_predictor_computes_for_no_more_than_it_has_threads(tmp_path: pathlib.Path) -> None:
+    """Also of calls so short that some are sent to it ahead of time."""
+    source = """
+    import asyncio
+
+    class PythonPredictor:
+        inside = 0
+
+        async def predict(self):
+            self.inside += 1
+            found = self.inside
+            await asyncio.sleep(0)
+            self.inside -= 1
+            return found
+    """
+    with (
+        running(tmp_path, source, predictor={"threadsPerProcess": 2}) as replica,
+        concurrent.futures.ThreadPoolExecutor(32) as pool,
+    ):
+        found = list(pool.map(lambda _: replica.client.post("/").json(), range(600)))
+    assert 1 <= min(found) <= max(found) <= 2
 
 
 def test_payloads_are_prepared_while_the_only_permit_is_taken(replica: Replica) -> None:
