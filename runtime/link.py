@@ -257,7 +257,7 @@ class Link(asyncio.Protocol):
                 self._keeper.on_load_failed(str(told.get("reason")), str(told.get("message")))
             else:
                 self._on_stream(kind, number, head, body)
-        if freed:
+        if freed or self.leaving:  # whose last answer may come behind its permit
             # First of all, so that the worker has something to do while we answer.
             self._listener.released(self)
             self._flush()

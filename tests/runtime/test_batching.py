@@ -298,6 +298,35 @@ def test_hooks_run_for_each_call_of_a_batch(tmp_path: pathlib.Path) -> None:
             assert (answer.json()["item"], answer.json()["posted"]) == (item, item)
 
 
+@pytest.mark.parametrize("source", [SYNC, ASYNC], ids=["sync", "async"])
+def test_a_worker_that_is_due_leaves_when_its_last_batch_is_answered(tmp_path: pathlib.Path, source: str) -> None:
+    """Also when the batch had given its permit back before."""
+    hook = """
+    def post(self, response):
+        if response["size"] > 1:
+            print("posting")
+            while not pathlib.Path("on").exists():
+                time.sleep(0.002)
+        return response
+"""
+    policy = {"serverSideBatching": {"maxBatchSize": 2, "batchInterval": "0.2s"}, "worker": {"maxRequests": 3}}
+    patient = {"drainTimeout": "60s"}
+    with (
+        running(tmp_path, source + hook, predictor=policy, config=patient) as replica,
+        concurrent.futures.ThreadPoolExecutor(3) as pool,
+    ):
+        (due,) = replica.worker_pids
+        first = held(replica, pool)
+        asked = [pool.submit(replica.client.post, "/", json=n) for n in range(2)]
+        wait_for(lambda: [one["pid"] for one in replica.state["workers"] if one["state"] == "DRAINING"] == [due])
+        (tmp_path / "project" / "go").touch()
+        assert first.result().status_code == 200
+        replica.wait_line("posting")
+        (tmp_path / "project" / "on").touch()
+        assert [answer.result().json()["size"] for answer in asked] == [2, 2]
+        wait_for(lambda: due not in [one["pid"] for one in replica.state["workers"]])
+
+
 def test_a_predictor_that_cannot_be_batched_says_so(tmp_path: pathlib.Path) -> None:
     source = "class PythonPredictor:\n    def predict(self, payload):\n        yield 1\n"
     with running(tmp_path, source, predictor=BATCHING, ready=False) as replica:
