@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import Any
 
-from . import loader, parent, preload, template, worker
+from . import forks, loader, parent, preload, template, worker
 
 FDS = 6  # data, control and log sockets, progress page, stdout, stderr
 
@@ -30,16 +30,8 @@ def main(fds: list[int], front: int) -> None:
     os.set_inheritable(fd, False)
     plan = _receive_plan(sock)
     parent.name_process("cortex-fork")
-    loaded = None
-    # Modules are made to stay: collections among them take time and free nothing.
-    gc.disable()
     try:
-        names = _prepare(plan)
-        if loading:
-            gc.enable()
-            loaded = template.Template(plan["setup"], *loading)
-            gc.collect()
-            gc.disable()
+        names, loaded = _load(plan, loading)
     except preload.Unusable as error:
         _end(sock, {"unusable": str(error)})
     except loader.LoadError as error:
@@ -57,6 +49,24 @@ def _receive_plan(sock: socket.socket) -> dict[str, Any]:
         data += part
     plan: dict[str, Any] = json.loads(data)
     return plan
+
+
+def _load(plan: dict[str, Any], fds: list[int]) -> tuple[list[str], template.Template | None]:
+    """What was imported and, where there are descriptors for it, the predictor. Raises Unusable and LoadError."""
+    own, loaded = os.getpid(), None
+    # Modules are made to stay: collections among them take time and free nothing.
+    gc.disable()
+    try:
+        names = _prepare(plan)
+        if fds:
+            gc.enable()
+            loaded = template.Template(plan["setup"], *fds)
+            gc.collect()
+            gc.disable()
+        return names, loaded
+    finally:
+        if os.getpid() != own:  # what the user's code has forked meanwhile must not speak for us
+            forks.end(sys.exc_info()[1])
 
 
 def _prepare(plan: dict[str, Any]) -> list[str]:

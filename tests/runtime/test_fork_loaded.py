@@ -94,6 +94,17 @@ def test_what_cannot_be_forked_is_refused(tmp_path: pathlib.Path, name: str) -> 
         assert [word for word in words if word not in failure["message"]] == []
 
 
+@pytest.mark.parametrize("end", ["return", "raise ValueError('in the child')"])
+def test_a_process_that_the_constructor_forks_is_no_fork_server(tmp_path: pathlib.Path, end: str) -> None:
+    code = f"""if os.fork() == 0:
+            {end}
+        os.wait()"""
+    with running(tmp_path, SOURCE.replace('print("constructing")', code), predictor=policy()) as replica:
+        answer = ask(replica)
+        assert answer["built_by"] == replica.state["fork_server"]
+        assert len(replica.worker_pids) == 3
+
+
 def test_what_fails_after_the_fork_is_told(tmp_path: pathlib.Path) -> None:
     source = SOURCE.replace("        self.forked_in = os.getpid()", "        raise LookupError('no device')")
     with running(tmp_path, source, predictor=policy(), ready=False) as replica:
