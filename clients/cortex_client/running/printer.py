@@ -56,5 +56,7 @@ class Printer:
     def _write(self, text: str, *, err: bool) -> None:
         try:
             click.echo(text, err=err)
+        except UnicodeEncodeError:  # letters that this terminal has not
+            click.echo(text.encode("ascii", "backslashreplace"), err=err)
         except OSError:
             return  # nobody reads any more; what is served is served
