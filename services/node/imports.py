@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 _MOST_FILES = 200
-_LARGEST = 1024 * 1024
+_LARGEST = 256 * 1024
 _PIP = re.compile(r"\bpip3?\b")
 _TOLERANT = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
@@ -44,10 +44,10 @@ def of(project: pathlib.Path, python_path: str, path: str) -> Imports:
 def _imports(file: pathlib.Path) -> Iterator[tuple[int, str]]:
     """Levels of relative imports and names of modules; of `from a import b` also `a.b`, which may be one."""
     try:
-        if file.stat().st_size > _LARGEST:
+        if not file.is_file() or file.stat().st_size > _LARGEST:
             return
         waiting: list[ast.AST] = [ast.parse(file.read_bytes())]
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # the last one: nested too deeply
         return  # the worker says so with the user's traceback
     while waiting:
         node = waiting.pop()
@@ -69,10 +69,17 @@ def _is_optional(node: ast.AST) -> bool:
     if isinstance(node, ast.If):
         told = ast.dump(node.test)
         return "TYPE_CHECKING" in told or "'__name__'" in told  # what a type checker or a script runs
-    if not isinstance(node, ast.Try):
-        return False
-    caught = [each for handler in node.handlers for each in ast.walk(handler.type or ast.Name("Exception"))]
+    caught: list[ast.AST] = []
+    if isinstance(node, ast.Try):
+        caught = [each for handler in node.handlers for each in ast.walk(handler.type or ast.Name("Exception"))]
+    elif isinstance(node, ast.With):  # contextlib.suppress
+        caught = [each for item in node.items for each in ast.walk(item.context_expr)]
     return any(isinstance(each, ast.Name) and each.id in _TOLERANT for each in caught)
+
+
+def _has_code(folder: pathlib.Path) -> bool:
+    """Else Python passes over it, such as a folder of models called `xgboost`, and takes the library of that name."""
+    return any(next(folder.rglob(f"*.{ending}"), None) is not None for ending in ("py", "so"))
 
 
 def _files(roots: tuple[pathlib.Path, ...], name: str) -> list[pathlib.Path]:
@@ -80,7 +87,7 @@ def _files(roots: tuple[pathlib.Path, ...], name: str) -> list[pathlib.Path]:
     parts = [part for part in name.split(".") if part]
     for root in roots:
         first = root / parts[0] if parts else root
-        if not first.is_dir() and not first.with_suffix(".py").is_file() and not list(root.glob(f"{first.name}.*.so")):
+        if not _has_code(first) and not first.with_suffix(".py").is_file() and not any(root.glob(f"{first.name}.*.so")):
             continue
         folders = [root.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
         return [file for each in folders for file in (each.with_suffix(".py"), each / "__init__.py")]

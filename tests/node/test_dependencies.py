@@ -255,6 +255,25 @@ def test_what_a_predictor_imports(project: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
+        (b"import numpy\nx = " + b"-" * 100_000 + b"1\n", set()),
+        (b"import numpy\nx = '\xe9'\n", set()),
+        (b"# coding: latin-1\nimport numpy\nx = '\xe9'\n", {"numpy"}),
+        (b"import contextlib\nwith contextlib.suppress(ImportError):\n    import torch\n", {"contextlib"}),
+        (b"import numpy, xgboost, torch, six\n", {"numpy", "xgboost"}),
+    ],
+    ids=["deep", "no UTF-8", "latin-1", "suppressed", "folders of data"],
+)
+def test_odd_sources(project: pathlib.Path, source: bytes, expected: set[str]) -> None:
+    for name in ("xgboost/m/1/model.json", "torch/nn.py", "six/deep/x.py"):
+        (project / name).parent.mkdir(parents=True)
+        (project / name).touch()
+    (project / "predictor.py").write_bytes(source)
+    assert imports.of(project, "", "predictor.py").modules == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
         ("import subprocess\nsubprocess.call([sys.executable, '-m', 'pip', 'install', 'x'])\n", True),
         ("import subprocess\nsubprocess.run('pip3 install x'.split())\n", True),
         ("def f():\n    import spacy.cli\n", True),
