@@ -54,10 +54,11 @@ class DiskSource:
 
 def _walk(folder: str, below: str, above: tuple[tuple[int, int], ...]) -> Iterator[File]:
     """Links are followed, as those of a Kubernetes volume are folders to the user; `above` keeps them from going round
-    in circles. A link that leads nowhere is as little a file as one that was removed since the folder was listed."""
+    in circles. A link that leads nowhere is as little a file as one that was removed since the folder was listed. What
+    Python keeps beside code that it has loaded is no change of that code."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or not _is_text(entry.name):
+            if entry.name.startswith(".") or entry.name == "__pycache__" or not _is_text(entry.name):
                 continue
             try:
                 stat = entry.stat()

@@ -1,13 +1,14 @@
 """`type: triton` as its callers see it, on a real Triton and on the embedded engine."""
 
 import pathlib
+import shutil
 
 import httpx
 import pytest
 
 from tests.conformance import oip_model
 from tests.runtime import replica
-from tests.triton import replicas
+from tests.triton import replicas, stand
 
 SELF_TOLD = """
 import triton_python_backend_utils as pb_utils
@@ -140,3 +141,14 @@ def test_a_repository_that_cannot_be_loaded_ends_the_replica_and_says_why(tmp_pa
         failure = api.state["failure"]
         assert api.process.returncode == 1 and failure["reason"] == "MODEL_FAILED"
         assert "broken" in failure["message"] and "no such weights" in failure["message"]
+
+
+@pytest.mark.parametrize("engine", replicas.ENGINES)
+def test_what_python_writes_beside_a_model_is_no_new_model(engine: str, tmp_path: pathlib.Path) -> None:
+    live = tmp_path / "live"
+    shutil.copytree(stand.REPOSITORY / "double", live / "double", ignore=shutil.ignore_patterns("__pycache__"))
+    with replicas.serving(tmp_path, engine, [], predictor={"models": {"dir": str(live), "poll_interval": "1s"}}) as api:
+        assert (live / "double/1/__pycache__").is_dir()
+        shutil.copytree(stand.REPOSITORY / "quiet", live / "quiet", ignore=shutil.ignore_patterns("__pycache__"))
+        api.wait_line("model quiet was loaded")  # so the folder has been looked at since
+        assert not [line for line in api.lines() if "has changed" in line["message"]]
