@@ -74,6 +74,15 @@ def method_not_allowed(allowed: str) -> Failure:
     return Failure(405, "NOT_IMPLEMENTED", "the predictor does not handle this method", headers=(("allow", allowed),))
 
 
+def unloaded(model: str) -> Failure:
+    text = f"model {model!r} is unloaded; an admin loads it again with POST /v2/repository/models/{model}/load"
+    return Failure(503, "DEPENDENCY_UNAVAILABLE", text, retry_after=10)
+
+
+def not_served(model: str, reason: str) -> Failure:
+    return Failure(503, "DEPENDENCY_UNAVAILABLE", f"model {model!r} cannot be served: {reason}", retry_after=10)
+
+
 def encoded(encoding: bytes) -> Failure:
     shown = encoding[:40].decode("latin-1")
     text = f"the request body has content-encoding {shown!r}, which is not understood; send it as it is"

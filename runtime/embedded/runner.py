@@ -106,8 +106,7 @@ class Embedded:
             if (serving := self._crews.get(entry.name)) is not None:
                 lay_out(serving.entry.source, self._folder)  # a process of it that dies is started again from there
             if not replaces:
-                entry.state, entry.reason = "UNAVAILABLE", str(error)
-                entry.gate.give_up(errors.NOT_READY)
+                entry.fail(str(error))
                 self._changed()
             self._log.say("error", f"model {entry.name} cannot be loaded: {error}")
             raise
@@ -282,7 +281,7 @@ class Embedded:
                     self._changed()
                 if not await canary and (doubted or not entry.gate.inside):
                     each.kill()
-                elif doubted:
+                elif doubted and entry.doubted:
                     entry.ready()
                     self._changed()
             entry.last_answer = time.monotonic()

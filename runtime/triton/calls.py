@@ -206,10 +206,10 @@ class Calls:
             return refusal(errors.DEADLINE)
         if code in (_Code.INVALID_ARGUMENT, _Code.ALREADY_EXISTS, _Code.OUT_OF_RANGE):
             return InferError(400, text)
+        if code in (_Code.UNAVAILABLE, _Code.NOT_FOUND) and request is not None and "unknown model" in text:
+            return refusal(errors.NOT_READY)  # a version, or a member of an ensemble, that has just been unloaded
         if code is _Code.NOT_FOUND:
             return InferError(404, text, "NOT_FOUND")
-        if code is _Code.UNAVAILABLE and "unknown model" in text:
-            return refusal(errors.NOT_READY)  # a version that has just been unloaded
         if code is _Code.UNAVAILABLE or code is _Code.CANCELLED:
             self._lost(self)
             return refusal(errors.WORKER_DIED)

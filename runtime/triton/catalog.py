@@ -12,6 +12,9 @@ from runtime.triton.gate import Bound, Gate, refusal
 from runtime.triton.repository import Broken, Source, is_number
 
 _DOUBT = "it does not answer"
+_UNLOADED = "unloaded"
+# What callers are told of a model that did not load: the reason itself may hold a traceback, which is for the log.
+_UNFIT = "it could not be loaded; the log of the API has the reason, and so has /v2/repository/index for admins"
 _USUAL_SECONDS = 0.5
 # An answer may take this many times as long as the slowest recent one.
 _PATIENCE = 4.0
@@ -79,6 +82,20 @@ class Entry:
         self.state, self.reason = "READY", ""
         self.ready_since = self.last_answer = time.monotonic()
         self.gate.open()
+
+    def fail(self, reason: str, told: str = _UNFIT) -> None:
+        """It cannot be served: who waits for it, and who comes from now on, is `told` so."""
+        self.state, self.reason = "UNAVAILABLE", reason
+        self.gate.give_up(errors.not_served(self.name, told))
+
+    def unloaded(self) -> None:
+        """An admin wants it to be away until an admin wants it back."""
+        self.state, self.reason = "UNAVAILABLE", _UNLOADED
+        self.gate.give_up(errors.unloaded(self.name))
+
+    @property
+    def is_unloaded(self) -> bool:
+        return self.reason == _UNLOADED
 
     def answered(self, seconds: float) -> None:
         self.last_answer = time.monotonic()

@@ -155,14 +155,15 @@ class RepositoryEngine:
 
     async def remove(self, name: str) -> None:
         """The model is gone from its source."""
-        if self.catalog.get(name) is not None:
-            await self.unload(name, dependents=False)
+        if (entry := self.catalog.get(name)) is not None:
+            entry.gate.give_up(errors.NOT_READY)
+            entry.state, entry.reason = "UNAVAILABLE", "removed"
+            await self._runner.unload(entry, dependents=False)
         self.catalog.remove(name)
 
     async def unload(self, model: str, *, dependents: bool) -> None:
         entry = self.catalog.find(model)
-        entry.gate.give_up(errors.NOT_READY)
-        entry.state, entry.reason = "UNAVAILABLE", "unloaded"
+        entry.unloaded()
         await self._runner.unload(entry, dependents=dependents)
 
     async def declare(self, sources: Sequence[Source]) -> None:

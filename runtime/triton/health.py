@@ -100,7 +100,7 @@ class Health:
                 self._changed()
             if not await canary:
                 self._accuse(entry.name)
-            elif doubted:
+            elif doubted and entry.doubted:
                 entry.ready()
                 self._changed()
         finally:

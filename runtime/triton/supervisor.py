@@ -29,6 +29,7 @@ from services.chassis import backoff
 _CRASHES, _CRASH_WINDOW = 5, 60.0
 _AWAY = "the server is being restarted"
 _INCOMPLETE = "a model that it is made of is being replaced"
+_LACKING = "a model that it is made of is unloaded"
 _LOOK_AGAIN_SECONDS = 0.2
 # A server keeps a little of each model it ever loaded. Beyond this many loads, or this growth, a fresh one takes over.
 _RETIRE_SECONDS = 60.0
@@ -148,9 +149,11 @@ class Supervisor:
         await old.server.stop(self._watch)
 
     async def _load_all(self, calls: Calls, *, quietly: bool = False) -> None:
+        # What an admin has unloaded stays away, and so does what is made of it.
+        wanted = [entry for entry in self._catalog if not entry.is_unloaded and entry.reason != _LACKING]
         # Ensembles first, as Triton loads with them what they are made of, even what it has loaded already.
-        inner = frozenset().union(*(model_config.members(entry.config) for entry in self._catalog))
-        outer = [entry for entry in self._catalog if model_config.is_ensemble(entry.config) and entry.name not in inner]
+        inner = frozenset().union(*(model_config.members(entry.config) for entry in wanted))
+        outer = [entry for entry in wanted if model_config.is_ensemble(entry.config) and entry.name not in inner]
         for entry in self._catalog:
             lay_out(entry.source, self.place.repository, entry.config)
         tried, brought = set[str](), set[str]()
@@ -158,7 +161,7 @@ class Supervisor:
             tried.add(entry.name)
             if await self._load(calls, entry, quietly=quietly):
                 brought |= self._members(entry)
-        rest = [entry for entry in self._catalog if entry.name not in tried]
+        rest = [entry for entry in wanted if entry.name not in tried]
         await asyncio.gather(*(self._load(calls, each, each.name in brought, quietly=quietly) for each in rest))
 
     def _members(self, entry: Entry) -> set[str]:
@@ -184,30 +187,33 @@ class Supervisor:
                 lay_out(entry.source, self.place.repository, entry.config)
                 await calls.load(entry.name, self._load_timeout)
         except grpc.aio.AioRpcError as error:
-            entry.state, entry.reason = "UNAVAILABLE", error.details() or error.code().name
+            entry.fail(error.details() or error.code().name)
             self._log.say("error", f"model {entry.name} cannot be loaded: {entry.reason}")
-            entry.gate.give_up(errors.NOT_READY)
         else:
             await self._try_out(calls, entry)
         if entry.state == "READY":
-            self._complete(entry)
+            await self._complete(calls, entry)
         self._changed()
         return entry.state == "READY"
 
-    def _complete(self, entry: Entry) -> None:
-        """It is back: the ensembles that waited for it, and for no other, open."""
+    async def _complete(self, calls: Calls, entry: Entry) -> None:
+        """It is back: the ensembles that waited for it, and for no other, open. A server that was started since it was
+        unloaded has none of them yet."""
+        waits = (_INCOMPLETE, _LACKING)
         for each in self._around(entry):
-            if each.reason == _INCOMPLETE:
+            if each.reason in waits:
                 inner = [other for other in self._catalog if other.name in self._members(each)]
-                if all(other.state == "READY" or other.reason == _INCOMPLETE for other in inner):
-                    each.ready()
+                if all(other.state == "READY" or other.reason in waits for other in inner):
+                    if each.reason == _LACKING:
+                        await self._load(calls, each)
+                    else:
+                        each.ready()
 
     async def _try_out(self, calls: Calls, entry: Entry) -> None:
         """Ready is who has answered once; how long that took tells what to expect of the next canary."""
         entry.slowest = 0.0
         if checks.wants_canary(entry.config) and not await answers(calls, entry, self._load_timeout):
-            entry.state, entry.reason = "UNAVAILABLE", "it was loaded and does not answer"
-            entry.gate.give_up(errors.NOT_READY)
+            entry.fail("it was loaded and does not answer")
             return
         entry.ready()
         if entry.complaint:
@@ -247,6 +253,10 @@ class Supervisor:
     async def unload(self, entry: Entry, *, dependents: bool) -> None:
         async with self._changing:
             entry.gate.close()
+            for each in self._around(entry):
+                if each.state in ("READY", "LOADING"):
+                    each.fail(_LACKING, _LACKING)
+            self._changed()
             if self._calls is not None:
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await self._calls.unload(entry.name, dependents=dependents)
@@ -293,7 +303,7 @@ class Supervisor:
         recent = self._crashed()
         await asyncio.sleep(self._backoff.delay(recent - 1, self._rng) if recent > 1 else 0)
         async with self._changing:
-            if self._calls is calls:
+            if self._calls is calls and not entry.is_unloaded:
                 try:
                     await calls.unload(entry.name)
                 except grpc.aio.AioRpcError:

@@ -154,6 +154,7 @@ async def test_models_are_loaded_unloaded_and_swapped_under_load(served: Stand, 
     with pytest.raises(InferError) as caught:
         await engine.infer(InferRequest("echo_text", "", "", [texts("text", "A")]))
     assert caught.value.status == 503 and not await engine.is_ready("echo_text", "")
+    assert str(caught.value).startswith("model 'echo_text' is unloaded; an admin loads it again with POST /v2/")
     await engine.load("echo_text", {})
     assert (await engine.infer(InferRequest("echo_text", "", "", [texts("text", "A")]))).outputs
     with pytest.raises(InferError) as caught:

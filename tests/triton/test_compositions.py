@@ -75,6 +75,26 @@ async def test_new_files_of_a_member_reach_the_ensemble(served: Stand, tmp_path:
     assert await ask(served, "asker", 1.0) == 11.0
 
 
+async def test_what_an_admin_unloads_stays_away_with_what_is_made_of_it(served: Stand) -> None:
+    await served.engine.unload("double", dependents=False)
+    first = served.runner.pid
+    for again in (False, True):
+        if again:  # a successor of the server brings neither back
+            os.kill(first, signal.SIGKILL)
+            await served.wait(lambda: served.runner.pid not in (first, None) and served.state("asker") == "READY")
+        assert [served.state(model) for model in ("double", "chain")] == ["UNAVAILABLE"] * 2
+        with pytest.raises(
+            InferError, match="'chain' cannot be served: a model that it is made of is unloaded"
+        ) as caught:
+            await ask(served, "chain", 1.0)
+        assert caught.value.status == 503
+        with pytest.raises(InferError, match="'double' is unloaded; an admin loads it again"):
+            await ask(served, "double", 1.0)
+    await served.engine.load("double", {})
+    assert await ask(served, "chain", 1.0) == 4.0
+    assert served.state("chain") == "READY"
+
+
 async def test_an_ensemble_of_what_is_not_there_says_so(tmp_path: pathlib.Path) -> None:
     async with stand.running("triton", tmp_path, models=["chain"]) as served:
         with pytest.raises(InferError) as caught:
