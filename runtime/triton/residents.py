@@ -28,7 +28,7 @@ _ROOM_SECONDS = 60.0
 _NEVER_FITS = 507
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Resident:
     """A model that is loaded. `name` is what the engine calls it."""
 
@@ -118,7 +118,8 @@ class Residents:
             resident.users -= 1
             if not resident.users:
                 self._room.set()
-                self._drop_unused()
+                if self._serving.get((name, version)) is not resident:  # it was replaced while it was in use
+                    self._drop_unused()
 
     async def _refresh(self, key: tuple[str, str]) -> None:
         old = self._serving.get(key)
@@ -286,7 +287,7 @@ class Residents:
 
     def _drop_unused(self) -> None:
         """Old states of models nobody asks for any more."""
-        used = list(self._serving.values())
+        used = set(self._serving.values())
         for resident in list(self._loaded.values()):
             if resident not in used and self._is_idle(resident):
                 task = asyncio.ensure_future(self._evict(resident))
