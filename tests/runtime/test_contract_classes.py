@@ -269,9 +269,16 @@ def test_who_left_while_waiting_is_not_predicted(tmp_path: pathlib.Path) -> None
         replica.wait_line("predicts first")
         with replica.connect() as leaver:
             leaver.sendall(request % (b"leaver", 0, b""))
+            wait_for(lambda: _here(replica) == 2)
+        wait_for(lambda: _here(replica) == 1)
         last = stack.enter_context(replica.connect())
         last.sendall(request % (b"last", 0, b""))
         gate.touch()
         assert first.recv(15) == last.recv(15) == b"HTTP/1.1 200 OK"
         replica.wait_line("predicts last")
         assert not any("leaver" in line["message"] for line in replica.lines())
+
+
+def _here(replica: Replica) -> int:
+    info: dict[str, int] = replica.client.get("/info").json()
+    return info["in_flight"]
