@@ -59,6 +59,7 @@ class ModelServer:
         self._residents: Residents | None = None
         self._held: dict[str, Resolved] = {}  # the files that serve
         self._tried: dict[str, str] = {}  # the generation last read of each model, fit to serve or not
+        self._catching_up: set[str] = set()
         self._folder = pathlib.Path()
         self._started = False
         self._turn = asyncio.Event()
@@ -81,7 +82,7 @@ class ModelServer:
     @property
     def ready(self) -> bool:
         """Every model that has ever been served is there."""
-        return self._started and all(entry.state != "LOADING" for entry in self._catalog)
+        return self._started and all(entry.state != "LOADING" for entry in self._catalog if entry.ready_since)
 
     def describe(self) -> list[dict[str, Any]]:
         return self._runner.describe() if self._runner is not None else []
@@ -230,18 +231,38 @@ class ModelServer:
             return
         assert models is not None
         seen = models.sequence
-        while True:
-            seen = await models.changed(seen)
-            for name in set(self._tried) - set(models.catalog.names):
-                self._log.say("info", f"model {name} is gone")
-                del self._tried[name]
-                await self.engine.remove(name)
-                if (held := self._held.pop(name, None)) is not None:
-                    models.release(held)
-            for name in models.catalog.names:
-                with contextlib.suppress(ModelError):  # it went while another one was loaded
-                    if models.find(name).generation != self._tried.get(name):
-                        await self._swap(name)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                seen = await models.changed(seen)
+                for name in {*self._tried, *models.catalog.names} - self._catching_up:
+                    self._catching_up.add(name)
+                    group.create_task(self._catch_up(name))
+
+    async def _catch_up(self, name: str) -> None:
+        """One model's changes, one after the other. None waits for another model, which may load for minutes."""
+        try:
+            while (wanted := self._generation(name)) != (before := self._tried.get(name, "")):
+                await (self._swap(name) if wanted else self._forget(name))
+                if self._tried.get(name, "") == before:
+                    return  # it could not even be read: again at the next change
+        finally:
+            self._catching_up.discard(name)
+
+    def _generation(self, name: str) -> str:
+        """Of the files there are; empty where there are none."""
+        assert self._models is not None
+        try:
+            return self._models.find(name).generation
+        except ModelError:
+            return ""
+
+    async def _forget(self, name: str) -> None:
+        assert self._models is not None
+        self._log.say("info", f"model {name} is gone")
+        del self._tried[name]
+        await self.engine.remove(name)
+        if (held := self._held.pop(name, None)) is not None:
+            self._models.release(held)
 
     async def _swap(self, name: str) -> None:
         try:
@@ -250,6 +271,8 @@ class ModelServer:
             self._log.say("info", f"model {name} was loaded")
         except InferError as error:
             self._log.say("error", str(error))
+        except OSError as error:
+            self._log.say("error", f"model {name} cannot be loaded: {error}")
 
     @contextlib.asynccontextmanager
     async def _reading(self, name: str) -> AsyncIterator[Source]:

@@ -81,7 +81,7 @@ def lay_out(source: Source, root: pathlib.Path, config: Mapping[str, Any] | None
         if entry.name not in wanted or entry.resolve() != wanted[entry.name].resolve():
             entry.unlink()
     for name, path in wanted.items():
-        if not (folder / name).exists():
+        if not (folder / name).is_symlink():  # one may lead nowhere, where files are being removed
             (folder / name).symlink_to(path.resolve(), target_is_directory=True)
     if config is not None:
         (folder / _CONFIG).write_text(model_config.to_text(config))

@@ -24,6 +24,7 @@ from runtime.triton.engine import LoadError
 from runtime.triton.gate import refusal
 from runtime.triton.health import Health, answers
 from runtime.triton.repository import lay_out
+from runtime.triton.turns import Turns
 from services.chassis import backoff
 
 _CRASHES, _CRASH_WINDOW = 5, 60.0
@@ -64,7 +65,7 @@ class Supervisor:
         self._rng = random.Random()
         self._backoff = backoff.Backoff(first=0.1, longest=30.0)
         self._health = Health(catalog, self.suspect, self._away, self._back, changed)
-        self._changing = asyncio.Lock()  # loads and the change of servers, one after the other
+        self._turns = Turns()
 
     @property
     def pid(self) -> int | None:
@@ -102,7 +103,7 @@ class Supervisor:
 
     async def _live(self, calls: Calls) -> None:
         """From the start of a server to its end, or to its successor's start."""
-        async with self._changing:
+        async with self._turns.alone():
             self._calls = calls
             self._first_bytes = processes.resident_bytes(calls.server.process.pid)
             await self._load_all(calls)
@@ -132,7 +133,7 @@ class Supervisor:
             self._report(str(error))
             old.server.loads = 0  # it goes on; the next try comes after as many loads again
             return
-        async with self._changing:
+        async with self._turns.alone():
             await self._load_all(calls, quietly=True)
             self._calls = calls
         self._first_bytes = processes.resident_bytes(calls.server.process.pid)
@@ -172,6 +173,10 @@ class Supervisor:
             found |= names
             new += [each for each in self._catalog if each.name in names]
         return found
+
+    def _touched(self, entry: Entry) -> set[str]:
+        """What Triton may load or unload with it."""
+        return {entry.name, *self._members(entry)}
 
     def _around(self, entry: Entry) -> list[Entry]:
         """The ensembles that have it in them."""
@@ -232,7 +237,7 @@ class Supervisor:
 
     async def load(self, entry: Entry, *, replaces: bool) -> None:
         """Raises LoadError. Triton itself keeps what was loaded before until the new files are up."""
-        async with self._changing:
+        async with self._turns.of(self._touched(entry)):
             if self._calls is None:
                 raise LoadError("the server is being restarted; try again later")
             if not replaces:
@@ -251,7 +256,7 @@ class Supervisor:
             entry.ready()
 
     async def unload(self, entry: Entry, *, dependents: bool) -> None:
-        async with self._changing:
+        async with self._turns.of(self._touched(entry)):
             entry.gate.close()
             for each in self._around(entry):
                 if each.state in ("READY", "LOADING"):
@@ -302,7 +307,7 @@ class Supervisor:
                 stub.kill()
         recent = self._crashed()
         await asyncio.sleep(self._backoff.delay(recent - 1, self._rng) if recent > 1 else 0)
-        async with self._changing:
+        async with self._turns.of(self._touched(entry)):
             if self._calls is calls and not entry.is_unloaded:
                 try:
                     await calls.unload(entry.name)

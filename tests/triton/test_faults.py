@@ -4,6 +4,7 @@ import collections
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from tests.runtime import replica
-from tests.triton import replicas
+from tests.triton import replicas, stand
 from tests.triton.test_frameworks import make
 
 CALLERS = 4
@@ -97,3 +98,38 @@ def test_only_what_is_inside_fails_and_it_comes_back(
             assert sibling.failed <= (0 if victim else CALLERS), sibling.statuses
         replica.wait_for(lambda: pid(api, victim) != before)
         assert api.process.poll() is None
+
+
+@pytest.mark.parametrize("engine", replicas.ENGINES)
+def test_a_model_that_hangs_while_it_loads_holds_up_no_other(engine: str, tmp_path: pathlib.Path) -> None:
+    root, begun, may_end = tmp_path / "live", tmp_path / "begun", tmp_path / "may_end"
+
+    def add(name: str, first: str = "") -> None:
+        shutil.copytree(stand.REPOSITORY / "double", tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        model = tmp_path / name / "1/model.py"
+        model.write_text(first + model.read_text().partition('"""\n')[2])
+        (tmp_path / name).rename(root / name)
+
+    def answers(name: str) -> bool:
+        return api.client.post(f"/v2/models/{name}/infer", json=DOUBLE).status_code == 200
+
+    root.mkdir()
+    add("double")
+    models = {"dir": str(root), "poll_interval": "100ms"}
+    with replicas.serving(tmp_path, engine, [], predictor={"models": models}) as api:
+        add(
+            "hangs",
+            f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\n"
+            f"while not pathlib.Path({str(may_end)!r}).exists():\n    time.sleep(0.01)\n",
+        )
+        replica.wait_for(begun.exists)
+        assert is_ready(api), "a model that never served is missed by nobody"
+        add("other")
+        replica.wait_for(lambda: answers("other"))
+        before = pid(api, "double")
+        os.kill(before, signal.SIGKILL)
+        replica.wait_for(lambda: pid(api, "double") != before and answers("double") and is_ready(api))
+        shutil.rmtree(root / "other")
+        replica.wait_for(lambda: not answers("other"))
+        may_end.touch()
+        replica.wait_for(lambda: answers("hangs"))
