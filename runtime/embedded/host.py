@@ -54,6 +54,11 @@ class Host(asyncio.Protocol):
         return not self._transport.is_closing()
 
     @property
+    def is_serving(self) -> bool:
+        """Whether it has loaded its model, so that requests may be sent to it."""
+        return self.is_connected and self.loaded.done() and not self.loaded.cancelled() and not self.loaded.exception()
+
+    @property
     def is_running(self) -> bool:
         return self.is_connected and not self.exited.done() and not processes.is_stopped(self.process.pid)
 

@@ -43,7 +43,7 @@ class Crew:
 
     def choose(self, version: str, request: InferRequest) -> tuple[host.Host, InferRequest] | None:
         """Who is to run it, and what they are told; None while nobody can. Raises InferError 400."""
-        able = [each for (number, _), each in self.hosts.items() if str(number) == version and each.is_connected]
+        able = [each for (number, _), each in self.hosts.items() if str(number) == version and each.is_serving]
         if not able:
             return None
         if self.sequences is None:
@@ -258,7 +258,11 @@ class Embedded:
 
     def _look(self, crew: Crew) -> None:
         entry = crew.entry
-        if self._crews.get(entry.name) is not crew or (entry.state != "READY" and not entry.doubted):
+        if self._crews.get(entry.name) is not crew:
+            return
+        if not any(each.is_serving for each in crew.hosts.values()):
+            entry.gate.close()  # who comes waits for a successor
+        if entry.state != "READY" and not entry.doubted:
             return
         dead = [place for place, each in crew.hosts.items() if not each.is_running]
         if dead:
@@ -307,8 +311,6 @@ class Embedded:
 
     def _replace(self, crew: Crew, places: Sequence[tuple[int, int]]) -> None:
         entry = crew.entry
-        if len(places) == len(crew.hosts):
-            entry.gate.close()
         entry.state, entry.reason = "LOADING", "a process of the model died; it is being replaced"
         for place in places:
             crew.hosts[place].kill()

@@ -3,8 +3,10 @@
 import asyncio
 import collections
 import contextlib
+import os
 import pathlib
 import shutil
+import signal
 import struct
 import time
 from collections.abc import AsyncIterator
@@ -146,6 +148,45 @@ async def test_the_queue_is_bounded(kind: str, tmp_path: pathlib.Path) -> None:
         done = await asyncio.gather(*tasks, return_exceptions=True)
     outcomes = collections.Counter(e.reason if isinstance(e, InferError) else "ok" for e in done)
     assert outcomes == {"ok": 10, "QUEUE_FULL": 20}
+
+
+async def test_instances_that_die_together_cost_what_is_inside_them(kind: str, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "models/double"
+    shutil.copytree(stand.REPOSITORY / "double", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    config, code = folder / "config.pbtxt", folder / "1/model.py"
+    config.write_text(config.read_text() + "instance_group [ { count: 2 kind: KIND_CPU } ]\n")
+    code.write_text("import time\n\ntime.sleep(0.5)  # so that requests come while it is loaded\n" + code.read_text())
+    async with stand.running(kind, tmp_path) as served:
+        outcomes: collections.Counter[str] = collections.Counter()
+        stop = asyncio.Event()
+
+        async def caller() -> None:
+            while not stop.is_set():
+                try:
+                    await served.engine.infer(double(1.0))
+                    outcomes["ok"] += 1
+                except InferError as error:
+                    outcomes[error.reason] += 1
+
+        callers = [asyncio.ensure_future(caller()) for _ in range(4)]
+        await served.wait(lambda: outcomes["ok"] > 20)
+        victims = [told["pid"] for told in served.runner.describe() if told["model"] == "double"]
+        assert len(victims) == 2
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+
+        def replaced() -> bool:
+            told = [each for each in served.runner.describe() if each["model"] == "double"]
+            alive = [each["pid"] for each in told if each["state"] == "READY"]
+            return served.state("double") == "READY" and len(alive) == 2 and not set(alive) & set(victims)
+
+        await served.wait(replaced)
+        answered = outcomes["ok"]
+        await served.wait(lambda: outcomes["ok"] > answered + 20)
+        stop.set()
+        await asyncio.gather(*callers)
+        assert set(outcomes) <= {"ok", "WORKER_DIED"}
+        assert outcomes["WORKER_DIED"] <= len(callers) * len(victims)
 
 
 async def test_models_are_loaded_unloaded_and_swapped_under_load(served: Stand, tmp_path: pathlib.Path) -> None:
