@@ -189,13 +189,21 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
             continue
         try:
             text = json.dumps(value, default=str, allow_nan=False)
-        except (TypeError, ValueError, RecursionError):  # keys that are no strings, NaN, circles
-            value = text = str(value)
+        except Exception:  # keys that are no strings, NaN, circles; or the value's own code
+            value = text = _shown(value)
         if len(text) > left:
             value = text = text[:left]
         left -= len(text)
         fields[name] = value
     return fields
+
+
+def _shown(value: Any) -> str:
+    """No line is lost for what cannot be shown, such as an object whose database session is over."""
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def install(channel: LogChannel) -> Writer:

@@ -14,6 +14,10 @@ from tests.runtime.replica import Replica, running, wait_for
 SOURCE = """
 import logging, os, subprocess, sys, threading, time
 
+class Detached:
+    def __repr__(self):
+        raise RuntimeError("its session is over")
+
 class PythonPredictor:
     def __init__(self, config):
         print("constructing")
@@ -32,7 +36,8 @@ class PythonPredictor:
             print("no line end", end="")
         if mode == "structured":
             from cortex_internal.lib.log import logger as cortex_logger  # as the ancestor's documentation has it
-            given = {"payload": payload, "worker": "mine", "odd": {(1, 2): 3}, "nan": float("nan"), "long": "x" * 10**6}
+            given = {"payload": payload, "worker": "mine", "odd": {(1, 2): 3}, "nan": float("nan")}
+            given.update(detached=Detached(), long="x" * 10**6)
             cortex_logger.info("received payload", extra=given)
         if mode == "flood":
             for index in range(int(query_params["lines"])):
@@ -79,6 +84,7 @@ def test_what_a_log_call_adds_are_fields_of_its_line(replica: Replica) -> None:
     line = replica.wait_line("received payload")
     assert line["payload"] == {"text": "awesome", "numbers": [1, 2]}
     assert (line["worker"], line["odd"], line["nan"]) == ("w0", "{(1, 2): 3}", "nan")
+    assert line["detached"] == "<Detached>"
     assert line["long"].startswith('"xxx') and len(line["long"]) < 65536
 
 
