@@ -265,10 +265,11 @@ class Dispatcher:
                 link.send_batch(batch)
 
     def _for_batch(self) -> Link | None:
-        if len(self._links) == 1:
-            link = self._links[0]
-            return link if link.has_room_for_batch() else None
-        return self._least_loaded()
+        links = self._links
+        if not links:
+            return None
+        link = min(links, key=_load)
+        return link if link.has_room_for_batch(len(links) == 1) else None
 
     def _expired(self, call: Call) -> None:
         if call.stage is not DONE:

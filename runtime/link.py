@@ -110,13 +110,14 @@ class Link(asyncio.Protocol):
             return len(self.preparing) < self.threads + _PREPARED
         return len(self.permits) < (self.window if alone else self.threads)
 
-    def has_room_for_batch(self) -> bool:
-        """As the only worker: it may have one at hand besides those that it runs."""
+    def has_room_for_batch(self, alone: bool) -> bool:
+        """The only worker may have one at hand besides those that it runs. Few are prepared at a time: what leaves
+        early leaves in small batches."""
         if self.closed:
             return False
         if self.prepares:
             return len(self.preparing) < 1 + self.threads
-        return len(self.permits) <= self.threads
+        return len(self.permits) < self.threads + alone
 
     def connection_made(self, transport: Any) -> None:
         self._data = transport
