@@ -15,6 +15,7 @@ from runtime import errors
 from runtime.inference import InferError, InferRequest, InferResponse
 from runtime.triton import http_calls, server, wire
 from runtime.triton.catalog import VERDICT_SECONDS, Entry
+from runtime.triton.engine import LoadError
 from runtime.triton.gate import Gate, refusal
 from runtime.triton.leavers import Leavers
 from runtime.triton.shared_memory import Loan, Regions
@@ -26,6 +27,8 @@ _SAMPLED = b"-01"
 _HTTP_CODES = {400: _Code.INVALID_ARGUMENT, 404: _Code.NOT_FOUND, 501: _Code.UNIMPLEMENTED, 503: _Code.UNAVAILABLE}
 # Beyond our own deadline, which is exact; this one only sees to it that Triton learns of it.
 _SLACK = 0.05
+_POLL = "failed to poll from model repository"
+_FAULT_LOOKS = 200
 _TEXTS = ("name", "version", "type")  # of statistics; the rest counts
 
 
@@ -149,10 +152,24 @@ class Calls:
             call.cancel()
 
     async def load(self, name: str, timeout: float) -> None:
-        """As it lies in the repository. Raises AioRpcError."""
+        """As it lies in the repository. Raises LoadError."""
         self.server.loads += 1
+        self.server.faults.pop(name, None)
         told = pb.RepositoryModelLoadRequest(model_name=name)
-        await self.server.stub.RepositoryModelLoad(told, timeout=timeout, metadata=self.server.metadata)
+        try:
+            await self.server.stub.RepositoryModelLoad(told, timeout=timeout, metadata=self.server.metadata)
+        except grpc.aio.AioRpcError as error:
+            text = (error.details() or error.code().name).rstrip("\n;")
+            raise LoadError(await self._fault(name) if _POLL in text else text) from None
+
+    async def _fault(self, name: str) -> str:
+        """What Triton's log says of a folder that it does not take. It was written before the answer, and may not have
+        been read yet."""
+        for _ in range(_FAULT_LOOKS):
+            if name in self.server.faults:
+                break
+            await asyncio.sleep(0.01)
+        return self.server.faults.get(name, "Triton does not take its folder; the log of the API may say why")
 
     async def unload(self, name: str, *, dependents: bool = False, timeout: float = 10.0) -> None:
         told = pb.RepositoryModelUnloadRequest(model_name=name)

@@ -181,6 +181,7 @@ class RepositoryEngine:
         if model_config.lacks(config):
             told = await self._introspection.describe(model_config.backend(config), newest, config)
             config = model_config.merge(config, told)
+        model_config.check(config)
         return config
 
     def _picked(self, request: InferRequest) -> tuple[Entry, str]:

@@ -148,6 +148,27 @@ def lacks(config: Config) -> bool:
     return not is_ensemble(config) and (not config.get("input") or not config.get("output"))
 
 
+def check(config: Config) -> None:
+    """The same is refused whoever runs the model, and with its place. Raises Invalid."""
+    where = f"the config of {config['name']}"
+    if (most := int(config.get("max_batch_size", 0))) < 0:
+        raise Invalid(
+            f"{where}: max_batch_size is {most}; write the most rows of a batch, or 0 for a model without batches"
+        )
+    for kind in ("input", "output"):
+        for index, told in enumerate(config.get(kind, ())):
+            if not told.get("name"):
+                raise Invalid(f"{where}: {kind}[{index}] has no name")
+            place = f"{where}: {kind} {told['name']!r}"
+            if told.get("data_type", "TYPE_INVALID") == "TYPE_INVALID":
+                raise Invalid(f"{place} has no data_type; write one such as TYPE_FP32")
+            if not told.get("dims"):
+                raise Invalid(f"{place} has no dims; write its shape without the batch, -1 where a size varies")
+            for at, size in enumerate(told["dims"]):
+                if size != -1 and size < 1:
+                    raise Invalid(f"{place}: dims[{at}] is {size}; write 1 or more, or -1 where the size varies")
+
+
 def permits(config: Config) -> int:
     """Requests the model can run at a time: its instances, each with a full batch."""
     told = config.get("parameters", {}).get("CORTEX_CONCURRENCY", {}).get("string_value", "")
@@ -210,8 +231,8 @@ def from_json(text: str) -> dict[str, Any]:
     """The `config` parameter of a load. Raises Invalid."""
     try:
         return to_json(json_format.Parse(text, pb.ModelConfig(), max_recursion_depth=32))
-    except json_format.ParseError as error:
-        raise Invalid(f"the config is not a model configuration: {error}") from None
+    except json_format.ParseError as error:  # of which further lines list every field there is
+        raise Invalid(f"the config is not a model configuration: {str(error).partition(chr(10))[0]}") from None
 
 
 def merge(config: Config, told: Config) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class Server:
         self.loads = 0
         self.version = ""
         self.tail = logs.Tail()
+        self.faults: dict[str, str] = {}  # why it did not take a model's folder, which only its log tells
 
     async def live(self, timeout: float) -> bool:
         """Whether it answers at all."""
@@ -169,7 +170,7 @@ async def _start_once(place: Place, log: logs.LogFile, watch: guard.Guard) -> Se
         os.close(out[1])
     watch.began(process.pid)
     server = Server(process, http, grpc_port, key, prefix, place.left)
-    lines = ServerLines(log, server.tail)
+    lines = ServerLines(log, server.tail, server.faults)
     await asyncio.get_running_loop().connect_read_pipe(lambda: lines, os.fdopen(out[0], "rb", buffering=0))
     try:
         await _wait_until_live(server)
@@ -268,21 +269,26 @@ def _free_ports() -> tuple[int, int]:
 # that it lacks, for one.
 _NOISE = re.compile(
     r"[IWEF]\d{4} \S+ \d+ (?:(?:pinned_memory_manager|cuda_memory_manager|metrics)\.cc:"
-    r"|.*(?:CudaDriverHelper has not|Failed to set config modification time|CacheManager))"
+    r"|.*(?:CudaDriverHelper has not|Failed to set config modification time|CacheManager"
+    r"|unable to create stream for .*: CUDA driver version is insufficient))"
 )
+_FAULT = re.compile(r"""E\d{4} .*\] "Poll failed for model directory '(.+?)': (.+)"$""")
 _LEVELS = {"I": "debug", "W": "warning", "E": "error", "F": "error"}
 
 
 class ServerLines(log_pipes.NativeLines):
-    """The server's log, and what the models print."""
+    """The server's log, and what the models print. `faults` gets what it says of folders that it does not take."""
 
-    def __init__(self, log: logs.LogFile, tail: logs.Tail) -> None:
+    def __init__(self, log: logs.LogFile, tail: logs.Tail, faults: dict[str, str]) -> None:
         super().__init__(log, worker="triton", source="stdout", level="info", tail=tail)
+        self._faults = faults
 
     def _emit(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").rstrip("\r")
         glog = len(text) > 5 and text[0] in _LEVELS and text[1:5].isdigit()
         if _NOISE.match(text) or (not glog and text.startswith(("+-", "| "))):
             return
+        if fault := _FAULT.match(text):
+            self._faults[fault[1]] = fault[2]
         self._level = _LEVELS[text[0]] if glog else "info"
         super()._emit(line)

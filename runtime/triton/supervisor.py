@@ -191,8 +191,8 @@ class Supervisor:
             if not brought:
                 lay_out(entry.source, self.place.repository, entry.config)
                 await calls.load(entry.name, self._load_timeout)
-        except grpc.aio.AioRpcError as error:
-            entry.fail(error.details() or error.code().name)
+        except LoadError as error:
+            entry.fail(str(error))
             self._log.say("error", f"model {entry.name} cannot be loaded: {entry.reason}")
         else:
             await self._try_out(calls, entry)
@@ -248,11 +248,11 @@ class Supervisor:
             lay_out(entry.source, self.place.repository, entry.config)
             try:
                 await self._calls.load(entry.name, self._load_timeout)
-            except grpc.aio.AioRpcError as error:
+            except LoadError:
                 old = self._catalog.get(entry.name)
                 if old is not None:
                     lay_out(old.source, self.place.repository, old.config)
-                raise LoadError(error.details() or error.code().name) from None
+                raise
             entry.ready()
 
     async def unload(self, entry: Entry, *, dependents: bool) -> None:

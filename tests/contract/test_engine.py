@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -10,6 +11,7 @@ import signal
 import struct
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -227,3 +229,29 @@ async def test_models_are_loaded_unloaded_and_swapped_under_load(served: Stand, 
     stop.set()
     await asyncio.gather(*callers)
     assert answers == {6.0, 30.0} and failures == []
+
+
+CONFIG = {
+    "backend": "python",
+    "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1]}],
+    "output": [
+        {"name": "y", "data_type": "TYPE_FP32", "dims": [-1]},
+        {"name": "pid", "data_type": "TYPE_INT64", "dims": [1]},
+    ],
+}
+
+
+async def test_a_config_that_is_refused_says_why(served: Stand) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"max_batch_size": -1}, "max_batch_size is -1"),
+        ({"output": [{"name": "y", "data_type": "TYPE_FP32", "dims": [0]}]}, "output 'y': dims[0] is 0"),
+    ]
+    if served.runner.kind == "triton":  # which looks at more, and tells its log alone
+        batching = {"preferred_batch_size": [9]}
+        wrong.append(({"max_batch_size": 4, "dynamic_batching": batching}, "preferred size must be <= max batch size"))
+    for change, told in wrong:
+        with pytest.raises(InferError) as caught:
+            await served.engine.load("double", {"config": json.dumps({**CONFIG, **change})})
+        assert caught.value.status == 400 and told in str(caught.value)
+        assert str(caught.value).endswith("; what was there before serves on")
+    assert read_floats((await served.engine.infer(double(3.0))).outputs[0]) == [6.0]

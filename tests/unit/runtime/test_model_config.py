@@ -69,6 +69,24 @@ def test_gaps_are_filled_and_gpus_left_out_where_there_are_none(tmp_path: pathli
 
 
 @pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("max_batch_size: -1", "max_batch_size is -1"),
+        ("input [ { data_type: TYPE_FP32 dims: [ 1 ] } ]", "input[0] has no name"),
+        ('input [ { name: "a" dims: [ 1 ] } ]', "input 'a' has no data_type"),
+        ('output [ { name: "b" data_type: TYPE_FP32 } ]', "output 'b' has no dims"),
+        ('output [ { name: "b" data_type: TYPE_FP32 dims: [ 3, 0 ] } ]', "output 'b': dims[1] is 0"),
+        ('input [ { name: "a" data_type: TYPE_FP32 dims: [ -2 ] } ]', "input 'a': dims[0] is -2"),
+    ],
+)
+def test_what_triton_refuses_is_refused_with_its_place(wrong: str, told: str) -> None:
+    model_config.check({"name": "m", **model_config.parse(TEXT, "config.pbtxt")})
+    with pytest.raises(model_config.Invalid) as caught:
+        model_config.check({"name": "m", **model_config.parse(wrong, "config.pbtxt")})
+    assert str(caught.value).startswith(f"the config of m: {told}")
+
+
+@pytest.mark.parametrize(
     ("config", "permits"),
     [
         ({"backend": "python"}, 1),

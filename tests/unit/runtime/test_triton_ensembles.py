@@ -5,10 +5,10 @@ import pathlib
 import types
 from typing import Any
 
-import grpc
 import pytest
 
 from runtime.triton import catalog, supervisor
+from runtime.triton.engine import LoadError
 from runtime.triton.repository import Source
 
 MEMBERS = {"outer": ("inner", "b"), "inner": ("a", "b"), "a": (), "b": ()}
@@ -23,7 +23,7 @@ class Calls:
 
     async def load(self, name: str, timeout: float) -> None:
         if name in self.broken:
-            raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), grpc.aio.Metadata(), "no memory")
+            raise LoadError("no memory")
 
     async def unload(self, name: str) -> None:
         """Is gone."""
