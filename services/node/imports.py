@@ -33,7 +33,8 @@ def of(project: pathlib.Path, python_path: str, path: str) -> Imports:
         seen.add(file)
         for level, name in _imports(file):
             uses_pip = uses_pip or name.partition(".")[0] in ("pip", "spacy")
-            local = _files((file.parents[level - 1],) if level and level <= len(file.parents) else roots, name)
+            above = (folder for folder in file.parents[level - 1 : level] if folder.is_relative_to(project))
+            local = _files(tuple(above) if level else roots, name)
             if local:
                 waiting += local
             elif not level:
@@ -85,8 +86,8 @@ def _has_code(folder: pathlib.Path) -> bool:
 def _files(roots: tuple[pathlib.Path, ...], name: str) -> list[pathlib.Path]:
     """Those of the project that an import of `name` may run; none when it is not the project's."""
     parts = [part for part in name.split(".") if part]
-    for root in roots:
-        first = root / parts[0] if parts else root
+    for root in roots if parts else ():
+        first = root / parts[0]
         if not _has_code(first) and not first.with_suffix(".py").is_file() and not any(root.glob(f"{first.name}.*.so")):
             continue
         folders = [root.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]

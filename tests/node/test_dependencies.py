@@ -260,13 +260,16 @@ def test_what_a_predictor_imports(project: pathlib.Path) -> None:
         (b"# coding: latin-1\nimport numpy\nx = '\xe9'\n", {"numpy"}),
         (b"import contextlib\nwith contextlib.suppress(ImportError):\n    import torch\n", {"contextlib"}),
         (b"import numpy, xgboost, torch, six\n", {"numpy", "xgboost"}),
+        (b"from ... import x\nfrom .. import outside\nfrom . import near\nimport numpy\n", {"numpy", "pandas"}),
     ],
-    ids=["deep", "no UTF-8", "latin-1", "suppressed", "folders of data"],
+    ids=["deep", "no UTF-8", "latin-1", "suppressed", "folders of data", "beyond the project"],
 )
 def test_odd_sources(project: pathlib.Path, source: bytes, expected: set[str]) -> None:
     for name in ("xgboost/m/1/model.json", "torch/nn.py", "six/deep/x.py"):
         (project / name).parent.mkdir(parents=True)
         (project / name).touch()
+    (project.parent / "outside.py").write_text("import scipy\n")
+    (project / "near.py").write_text("import pandas\n")
     (project / "predictor.py").write_bytes(source)
     assert imports.of(project, "", "predictor.py").modules == expected
 
