@@ -43,6 +43,7 @@ class Calls:
         self.server = to
         self.regions = Regions(server.SHARED_MEMORY, to.prefix, self._register)
         self.in_flight = 0
+        self.cut_off = False  # the connection ended in the middle of a load
         self._changed = asyncio.Event()
         self._numbers = itertools.count(1)
         self._leavers = Leavers(to.left)
@@ -159,6 +160,7 @@ class Calls:
         try:
             await self.server.stub.RepositoryModelLoad(told, timeout=timeout, metadata=self.server.metadata)
         except grpc.aio.AioRpcError as error:
+            self.cut_off |= error.code() in (_Code.UNAVAILABLE, _Code.CANCELLED)
             text = (error.details() or error.code().name).rstrip("\n;")
             raise LoadError(await self._fault(name) if _POLL in text else text) from None
 

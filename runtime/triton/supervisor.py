@@ -32,6 +32,7 @@ _AWAY = "the server is being restarted"
 _INCOMPLETE = "a model that it is made of is being replaced"
 _LACKING = "a model that it is made of is unloaded"
 _LOOK_AGAIN_SECONDS = 0.2
+_LOAD_TRIES = 2  # a model may be what the server dies of
 # A server keeps a little of each model it ever loaded. Beyond this many loads, or this growth, a fresh one takes over.
 _RETIRE_SECONDS = 60.0
 _MOST_LOADS = 500
@@ -236,18 +237,38 @@ class Supervisor:
         return await self._current().statistics(name, version)
 
     async def load(self, entry: Entry, *, replaces: bool) -> None:
-        """Raises LoadError. Triton itself keeps what was loaded before until the new files are up."""
-        async with self._turns.of(self._touched(entry)):
-            if self._calls is None:
-                raise LoadError("the server is being restarted; try again later")
-            if not replaces:
-                await self._load(self._calls, entry)
-                if entry.state != "READY":
-                    raise LoadError(entry.reason)
-                return
+        """Raises LoadError. The end of a server says nothing of what it was loading: its successor is asked."""
+        failure = LoadError("the server is being restarted; try again later")
+        for _ in range(_LOAD_TRIES):
+            await self._served()
+            async with self._turns.of(self._touched(entry)):
+                if (calls := self._calls) is None:
+                    continue
+                try:
+                    await self._load_on(calls, entry, replaces=replaces)
+                    return
+                except LoadError as error:
+                    if not calls.cut_off:
+                        raise
+                    failure = error
+        raise failure
+
+    async def _served(self) -> None:
+        """Waits a while for a server that takes calls."""
+        end = time.monotonic() + self._load_timeout
+        while (self._calls is None or self._calls.cut_off) and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def _load_on(self, calls: Calls, entry: Entry, *, replaces: bool) -> None:
+        """Triton itself keeps what was loaded before until the new files are up."""
+        if not replaces:
+            await self._load(calls, entry)
+            if entry.state != "READY":
+                raise LoadError(entry.reason)
+        else:
             lay_out(entry.source, self.place.repository, entry.config)
             try:
-                await self._calls.load(entry.name, self._load_timeout)
+                await calls.load(entry.name, self._load_timeout)
             except LoadError:
                 old = self._catalog.get(entry.name)
                 if old is not None:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import pathlib
 import shutil
+import signal
 import time
 
 import pytest
@@ -92,3 +93,17 @@ async def test_large_tensors_go_by_shared_memory_and_leave_nothing_behind(kind: 
             assert served.runner._calls.regions.retired_bytes == 0
         assert read_floats((await served.engine.infer(request)).outputs[0])[1] == 2.0
     assert list(server.SHARED_MEMORY.glob(f"{prefix}*")) == []
+
+
+async def test_a_load_goes_on_with_the_successor_of_a_server_that_died(tmp_path: pathlib.Path) -> None:
+    async with stand.running("triton", tmp_path, models=["double"]) as served:
+        first, code = served.runner.pid, tmp_path / "models/double/1/model.py"
+        slow = "import time\n\ntime.sleep(1)\n" + code.read_text().replace("x * 2", "x * 10")
+        (tmp_path / "models/double/2").mkdir()
+        (tmp_path / "models/double/2/model.py").write_text(slow)
+        loading = asyncio.ensure_future(served.engine.load("double", {}))
+        await served.wait(lambda: len(processes.stubs(first)) == 2)
+        os.kill(first, signal.SIGKILL)
+        await loading
+        assert served.runner.pid != first
+        assert stand.read_floats((await served.engine.infer(double(3.0))).outputs[0]) == [30.0]

@@ -20,6 +20,7 @@ class Calls:
     def __init__(self) -> None:
         self.server = types.SimpleNamespace(process=types.SimpleNamespace(pid=os.getpid()))
         self.broken: set[str] = set()
+        self.cut_off = False
 
     async def load(self, name: str, timeout: float) -> None:
         if name in self.broken:
