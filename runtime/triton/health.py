@@ -6,6 +6,7 @@ later, in the answers it gives then (calls.py).
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from runtime.inference import InferError, InferRequest
@@ -109,7 +110,7 @@ class Health:
 
 async def answers(calls: Calls, entry: Entry, limit: float) -> bool:
     """Whether the model answers a canary in time."""
-    request = InferRequest(entry.name, "", "canary", checks.canary(entry))
+    request = InferRequest(entry.name, "", "canary", checks.canary(entry, time.monotonic_ns() // 1000))
     try:
         async with asyncio.timeout(limit):
             await calls.infer(entry, "", request)

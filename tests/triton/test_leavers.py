@@ -113,8 +113,9 @@ async def test_its_memory_is_lent_again(tmp_path: pathlib.Path) -> None:
         assert len(list(server.SHARED_MEMORY.glob(f"{calls.server.prefix}io-*"))) == 1
 
 
-async def test_a_model_that_never_ends_is_replaced(tmp_path: pathlib.Path) -> None:
-    async with serving(tmp_path) as served:
+@pytest.mark.parametrize("more", ["", "response_cache { enable: true }"])  # of which no answer is a sign of life
+async def test_a_model_that_never_ends_is_replaced(tmp_path: pathlib.Path, more: str) -> None:
+    async with serving(tmp_path, more) as served:
         before = served.runner._calls.server.loads
         await late(served, 1)
         assert served.catalog.find("slow").gate.inside == 1
