@@ -40,7 +40,6 @@ class Provider:
         # A store of one's own has its keys in the variables; nobody should wait for a metadata service there.
         asks = any(environ.get(name) for name in _CHAIN) or (has_metadata and not environ.get("AWS_ENDPOINT_URL"))
         self._asks_chain = asks and not self._static.access_key
-        self._chain: Any = None
         self._known = Credentials()
         self._known_until = 0.0
 
@@ -52,15 +51,18 @@ class Provider:
             self._known_until = time.monotonic() + _FRESH_SECONDS
         return self._known
 
-    def _ask(self) -> Credentials:
+    def expired(self) -> None:
+        """The store takes them no more: the next request asks for others."""
+        self._known_until = 0.0
+
+    @staticmethod
+    def _ask() -> Credentials:
         from awscrt import auth, exceptions, io
 
-        if self._chain is None:
-            self._chain = auth.AwsCredentialsProvider.new_default_chain(
-                io.ClientBootstrap.get_or_create_static_default()
-            )
+        # One of its own each time: a chain that is kept does not see that its file was written anew.
+        chain: Any = auth.AwsCredentialsProvider.new_default_chain(io.ClientBootstrap.get_or_create_static_default())
         try:
-            found = self._chain.get_credentials().result(_PATIENCE_SECONDS)
+            found = chain.get_credentials().result(_PATIENCE_SECONDS)
         except (exceptions.AwsCrtError, TimeoutError):
             return Credentials()
         return Credentials(found.access_key_id, found.secret_access_key, found.session_token or "")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from runtime.models import credentials, signing
 
 _TIMEOUT_SECONDS = 20.0
+_EXPIRED = ("ExpiredToken", "TokenRefreshRequired")
 _LARGEST_HEAD = 64 * 1024
 _LARGEST_DOCUMENT = 16 * 1024 * 1024
 _BUFFER_BYTES = 256 * 1024
@@ -57,6 +58,9 @@ class Bucket:
     def is_anonymous(self) -> bool:
         """Whether requests go unsigned, as nobody told who we are."""
         return not self._identity.get().access_key
+
+    def expired(self) -> None:
+        self._identity.expired()
 
     def connect(self) -> socket.socket:
         base = self.base
@@ -114,7 +118,10 @@ class Connection:
         self._left = 0 if method == "HEAD" or status == 204 else self._length(found)
         if status >= 300:
             text = self.document().decode("utf-8", "replace") if method != "HEAD" else ""
-            raise StoreError(status, _meaning(status, text), found, _between(text, "Code"))
+            code = _between(text, "Code")
+            if code in _EXPIRED:
+                self._bucket.expired()
+            raise StoreError(status, _meaning(status, text), found, code)
         return found
 
     def chunks(self) -> Iterator[memoryview]:

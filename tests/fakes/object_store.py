@@ -53,6 +53,7 @@ class Store:
         self.sent = 0
         self.connections = 0  # open now
         self.seen_authorization: set[str] = set()
+        self.seen_keys: set[str] = set()
         self.lock = threading.Lock()
         self._sums: dict[tuple[str, int], str] = {}
         outer = self
@@ -144,7 +145,9 @@ class _Connection:
 
     def _answer(self, method: str, target: str, headers: dict[str, str]) -> None:
         store = self._store
-        store.seen_authorization.add(headers.get("authorization", "").partition(" ")[0])
+        scheme, _, signed = headers.get("authorization", "").partition(" ")
+        store.seen_authorization.add(scheme)
+        store.seen_keys.add(signed.partition("Credential=")[2].partition("/")[0])
         path, _, query = target.partition("?")
         bucket, _, key = urllib.parse.unquote(path).lstrip("/").partition("/")
         if store.faults.answer:

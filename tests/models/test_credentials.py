@@ -9,7 +9,12 @@ import sys
 import threading
 from collections.abc import Mapping
 
+import pytest
+
 from runtime.models.credentials import Provider
+from runtime.models.s3 import S3Source
+from runtime.models.sources import SourceError
+from tests.fakes import object_store
 
 ASK = """
 import json, os
@@ -41,6 +46,31 @@ def test_a_profile_of_the_shared_file(tmp_path: pathlib.Path) -> None:
     (tmp_path / "credentials").write_text("[p]\naws_access_key_id = profiled\naws_secret_access_key = hidden\n")
     told = asked({"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "AWS_PROFILE": "p"})
     assert told == ["profiled", "hidden", ""]
+
+
+def test_those_that_expired_are_read_anew(
+    tmp_path: pathlib.Path, store: object_store.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[p]\naws_access_key_id = former\naws_secret_access_key = hidden\naws_session_token = t\n")
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    environ = {name: value for name, value in store.environ().items() if name not in keys}
+    environ |= {"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_PROFILE": "p", "AWS_EC2_METADATA_DISABLED": "true"}
+    for name in keys:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    store.put("bucket", "m/1/file", b"content")
+    source = S3Source("s3://bucket/m", environ)
+    assert source.files()
+    told = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+    store.faults.answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: %d\r\n\r\n%s" % (len(told), told)
+    with pytest.raises(SourceError, match="renew the credentials"):
+        source.files()
+    store.faults.answer = b""
+    file.write_text(file.read_text().replace("former", "renewed"))
+    assert source.files()
+    assert store.seen_keys == {"former", "renewed"}
 
 
 def test_a_container_role() -> None:
