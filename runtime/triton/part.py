@@ -60,7 +60,7 @@ class ModelServer:
         self._held: dict[str, Resolved] = {}  # the files that serve
         self._tried: dict[str, str] = {}  # the generation last read of each model, fit to serve or not
         self._catching_up: set[str] = set()
-        self._folder = pathlib.Path()
+        self._folder: pathlib.Path | None = None  # ours alone, and gone with us
         self._started = False
         self._turn = asyncio.Event()
 
@@ -97,10 +97,10 @@ class ModelServer:
         """Until cancelled; what keeps it from starting ends up in `fatal`."""
         place = _place(self._settings)
         await asyncio.to_thread(_sweep, place)
-        self._folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=place))
+        self._folder = folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=place))
         try:
-            await self._choose()
-            await self._declare()
+            await self._choose(folder)
+            await self._declare(folder)
             if self.fatal.done():
                 return
             self.open.set()
@@ -121,11 +121,12 @@ class ModelServer:
         for resolved in self._held.values():
             if self._models is not None:
                 self._models.release(resolved)
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     # Inside.
 
-    async def _choose(self) -> None:
+    async def _choose(self, folder: pathlib.Path) -> None:
         """Triton where one can run the models in the API's own environment; else the embedded engine, and says why."""
         settings = self._settings
         env = user_python.environment(settings.python, settings.env, os.environ)
@@ -136,7 +137,7 @@ class ModelServer:
         if found.installation is not None and not reason:
             from runtime.triton.supervisor import Supervisor
 
-            place = server.Place(found.installation, python, self._folder, env, await self._trace_url())
+            place = server.Place(found.installation, python, folder, env, await self._trace_url())
             runner: Runner = Supervisor(
                 place, self._catalog, self._log, self._watch, self._on_change, load_timeout=timeout
             )
@@ -145,7 +146,7 @@ class ModelServer:
             from runtime.embedded.runner import Embedded
 
             runner = Embedded(
-                settings.python, env, self._folder, self._catalog, self._log, self._watch, self._on_change,
+                settings.python, env, folder, self._catalog, self._log, self._watch, self._on_change,
                 load_timeout=timeout,
             )  # fmt: skip
             self.engine_name, self.engine_reason = "embedded", reason
@@ -164,7 +165,7 @@ class ModelServer:
         await self._relay.start()
         return self._relay.url
 
-    async def _declare(self) -> None:
+    async def _declare(self, folder: pathlib.Path) -> None:
         models = self._models
         if models is None or not models.catalog.names:
             self._fail("MODEL_FAILED", "predictor.models: no model is declared, or its folder is empty")
@@ -173,7 +174,7 @@ class ModelServer:
             await self.engine.declare([])
             settings = self._settings
             self._residents = Residents(
-                self.engine, models, self._folder / "files", kind=settings.predictor_type, batching=settings.batching,
+                self.engine, models, folder / "files", kind=settings.predictor_type, batching=settings.batching,
                 processes=settings.processes, cores=settings.neuron_cores, gpus=settings.gpus, say=self._log.say,
             )  # fmt: skip
             return
