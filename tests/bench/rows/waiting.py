@@ -1,17 +1,19 @@
 """Those who wait: what a reader who does not read costs the others, and how punctual a deadline is."""
 
 import concurrent.futures
-import functools
 import http.client
 import json
 import socket
 import statistics
 import time
-from collections.abc import Callable
 
 from tests.bench import rounds, serving
 from tests.bench.rounds import Cell, Finding
 from tests.bench.rows.throughput import Options, rate
+
+# Until all buffers on the way to a reader who does not read are full; before both sides, as a machine that has paused
+# is another one.
+_PAUSE_SECONDS = 0.3
 
 
 def stalled(options: Options) -> list[Finding]:
@@ -26,11 +28,13 @@ def stalled(options: Options) -> list[Finding]:
                 head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
                 reader.sendall(head % len(body) + body)
                 reader.recv(4096)
-                time.sleep(0.3)  # until all buffers on the way are full
-                return stage.load("cortex", 16, options.seconds)
+                return alone()
 
-        load: Callable[[], Cell] = functools.partial(stage.load, "cortex", 16, options.seconds)
-        cells = rounds.interleaved({"none": load, "stalled": beside}, options.rounds)
+        def alone() -> Cell:
+            time.sleep(_PAUSE_SECONDS)
+            return stage.load("cortex", 16, options.seconds)
+
+        cells = rounds.interleaved({"none": alone, "stalled": beside}, options.rounds)
     what = "predict rate with one stalled reader / none"
     return [Finding(what, ">= 0.98", "", "0.99", rate(cells, "stalled", "none"), rounds.told(cells))]
 
