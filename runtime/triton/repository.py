@@ -49,14 +49,11 @@ def scan(root: pathlib.Path, config_name: str = "") -> tuple[list[Source], list[
 
 def read(folder: pathlib.Path, config_name: str = "") -> Source:
     """The model in `folder`. Raises model_config.Invalid."""
-    versions = {
-        int(path.name): path
-        for path in folder.iterdir()
-        if path.is_dir() and is_number(path.name) and int(path.name) > 0
-    }
+    paths = list(folder.iterdir())
+    versions = {int(path.name): path for path in paths if path.is_dir() and is_number(path.name) and int(path.name) > 0}
     beside = {
         path.name: path
-        for path in folder.iterdir()
+        for path in paths
         if path.name != _CONFIG and not path.name.startswith(".") and not is_number(path.name)
     }
     chosen = folder / "configs" / f"{config_name}.pbtxt"
