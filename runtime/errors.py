@@ -106,6 +106,11 @@ class InferError(Exception):
         self.retry_after = retry_after
         self.headers = headers
 
+    @classmethod
+    def of(cls, failure: Failure) -> "InferError":
+        """To raise what the table has; `failure` leads back."""
+        return cls(failure.status, failure.text, failure.reason, failure.retry_after, failure.headers)
+
     @property
     def failure(self) -> Failure:
         """What the caller is told."""

@@ -15,7 +15,7 @@ def timeout(told: Mapping[str, str], remaining: float | None, otherwise: float |
     if _TIMEOUT in told:
         asked = http_heads.seconds(told[_TIMEOUT].encode())
         if asked is None:
-            raise _refused(errors.BAD_TIMEOUT)
+            raise errors.InferError.of(errors.BAD_TIMEOUT)
     return min((limit for limit in (asked, remaining) if limit is not None), default=None)
 
 
@@ -25,9 +25,5 @@ def priority(told: Mapping[str, str], otherwise: int = DEFAULT_PRIORITY) -> int:
         return otherwise
     found = http_heads.priority(told[_PRIORITY].encode())
     if not found:
-        raise _refused(errors.BAD_PRIORITY)
+        raise errors.InferError.of(errors.BAD_PRIORITY)
     return found
-
-
-def _refused(failure: errors.Failure) -> errors.InferError:
-    return errors.InferError(failure.status, failure.text, failure.reason)

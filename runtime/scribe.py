@@ -42,7 +42,7 @@ class Scribe:
             async with asyncio.timeout_at(deadline or None):
                 return await self._ask(work, *given)
         except TimeoutError:
-            raise InferError(errors.DEADLINE.status, errors.DEADLINE.text, errors.DEADLINE.reason) from None
+            raise InferError.of(errors.DEADLINE) from None
 
     async def _ask(self, work: Callable[..., _T], *given: object) -> _T:
         for _ in range(2):  # the process may die of a neighbour's text

@@ -23,4 +23,4 @@ class WorkerCall(AwaitedCall):
         """Raises InferError when the answer failed, at once or half way."""
         failure = self.failure
         if failure is not None:
-            raise InferError(failure.status, failure.text, failure.reason, failure.retry_after, failure.headers)
+            raise InferError.of(failure)

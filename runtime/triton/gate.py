@@ -19,7 +19,8 @@ RECOVERY_SECONDS = 10.0
 
 
 def refusal(failure: errors.Failure) -> InferError:
-    return InferError(failure.status, failure.text, failure.reason, failure.retry_after)
+    """Without the headers by which the gateway sends a request of a predictor again."""
+    return InferError.of(failure._replace(headers=()))
 
 
 class Bound:
